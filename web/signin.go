@@ -1,0 +1,123 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/endpoints/request"
+)
+
+// ErrSignedOut is the cause (context.Cause) with which a stream's context ends when its sign-in no longer holds.
+var ErrSignedOut = errors.New("web: sign-in expired or withdrawn")
+
+// protocolHeader lists the sub-protocols that the client of a websocket offers.
+const protocolHeader = "Sec-Websocket-Protocol"
+
+// isSubprotocol reports whether s names one of GraphQL's two websocket sub-protocols: the Kyma Console's and today's.
+func isSubprotocol(s string) bool {
+	return s == "graphql-ws" || s == "graphql-transport-ws"
+}
+
+// tokenFromSubprotocol takes a websocket's token from where the Kyma Console puts it: browsers cannot set headers there,
+// so it offers two sub-protocols, "graphql-ws, <token>". The second becomes the Authorization header, unless there is one,
+// and is removed, so that it is neither chosen nor logged. Two real sub-protocols are an offer without a token. Lists that
+// are neither are refused, as they always were.
+func tokenFromSubprotocol(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		offered := strings.Join(r.Header.Values(protocolHeader), ",")
+		if !isUpgrade(r) || offered == "" {
+			next.ServeHTTP(w, r)
+			return
+		}
+		protocol, token, ok := splitSubprotocols(offered)
+		if !ok {
+			writeError(w, http.StatusBadRequest, codeBadRequest, "sec-websocket-protocol malformed")
+			return
+		}
+		if token != "" {
+			r = r.Clone(r.Context())
+			r.Header.Set(protocolHeader, protocol)
+			if r.Header.Get("Authorization") == "" {
+				r.Header.Set("Authorization", "Bearer "+token)
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// splitSubprotocols finds the token in a list of sub-protocols; ok is false if the list makes no sense.
+func splitSubprotocols(offered string) (protocol, token string, ok bool) {
+	parts := strings.Split(offered, ",")
+	for i := range parts {
+		parts[i] = strings.TrimSpace(parts[i])
+		if parts[i] == "" {
+			return "", "", false
+		}
+	}
+	switch {
+	case len(parts) == 1:
+		return parts[0], "", true // an unknown one is the upgrader's to refuse
+	case len(parts) > 2 || !isSubprotocol(parts[0]):
+		return "", "", false
+	case isSubprotocol(parts[1]):
+		return parts[0], "", true
+	}
+	return parts[0], parts[1], true
+}
+
+// signedIn lets nobody pass unknown. The user goes into the context, the token stays here: what is not in the headers
+// further down cannot be logged or sent on by mistake.
+func (s *server) signedIn(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		credentials := r.Clone(r.Context())
+		u, ok := s.identify(credentials)
+		if !ok {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			writeError(w, http.StatusUnauthorized, codeUnauthenticated, "Unauthorized")
+			return
+		}
+		ctx := request.WithUser(r.Context(), u)
+		if isStream(r) {
+			var cancel context.CancelCauseFunc
+			ctx, cancel = context.WithCancelCause(ctx)
+			defer cancel(nil)
+			go s.keepSignedIn(ctx, cancel, credentials, u.GetName())
+		}
+		r = r.Clone(ctx)
+		r.Header.Del("Authorization")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// identify asks who sent the request and logs why that could not be said. It works on a copy: authenticators are allowed
+// to take the credentials out of a request.
+func (s *server) identify(r *http.Request) (user.Info, bool) {
+	u, ok, err := s.Authenticate(r.Clone(r.Context()))
+	if err != nil {
+		s.Log.InfoContext(r.Context(), "sign-in refused", "error", err, "path", r.URL.Path, "client", r.RemoteAddr)
+		return nil, false
+	}
+	return u, ok && u != nil
+}
+
+// keepSignedIn repeats the sign-in of a stream until ctx ends, and ends it when that fails or gives another user. A client
+// that still has the right to be here connects again.
+func (s *server) keepSignedIn(ctx context.Context, cancel context.CancelCauseFunc, credentials *http.Request, name string) {
+	tick := time.NewTicker(s.Recheck)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if u, ok := s.identify(credentials); !ok || u.GetName() != name {
+				cancel(ErrSignedOut)
+				return
+			}
+		}
+	}
+}
