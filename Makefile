@@ -1,0 +1,42 @@
+# make run    start everything in this process
+# make test   what CI runs, installing what it needs
+# make bench  the figures of docs/benchmarks.md
+
+.PHONY: run test check generate unit examples bench clean
+
+# Two test binaries at a time: each holds a whole control plane, and under the race detector that is more than 1 GB.
+TEST_PACKAGES_AT_ONCE ?= 2
+
+run:
+	go run .
+
+test: tools check generate unit examples
+
+.PHONY: tools
+# What a fresh machine with only Go, Node and apt lacks.
+tools:
+	@command -v jq > /dev/null && command -v curl > /dev/null || (apt-get update -qq && apt-get install -y -qq jq curl)
+
+check:
+	@test -z "$$(go tool gofumpt -l $$(git ls-files '*.go' | grep -v '^graph/'))" || (echo 'run: go tool gofumpt -w .'; go tool gofumpt -l .; exit 1)
+	go vet ./...
+	go tool staticcheck ./...
+
+# Generated code is what its sources say: generating again changes nothing.
+generate:
+	go generate ./...
+	@git diff --exit-code || (echo 'go generate changed files: commit them'; exit 1)
+	@test -z "$$(git ls-files --others --exclude-standard)" || (echo 'go generate made files: commit them'; git ls-files --others --exclude-standard; exit 1)
+
+unit:
+	go test -race -p $(TEST_PACKAGES_AT_ONCE) -timeout 30m ./...
+
+# The examples, run against the program as a user runs it.
+examples:
+	examples/test.sh
+
+bench:
+	go test -run '^$$' -bench . -benchtime 20x -timeout 30m . | tee bin/bench.txt
+
+clean:
+	rm -rf bin

@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"k8s.io/apiserver/pkg/authentication/user"
+
+	"github.com/kyma-eventmesh/kyma-console/k8s"
+	"github.com/kyma-eventmesh/kyma-console/k8s/embedded"
+)
+
+// envPrefix begins the environment variable of every flag: --data-dir is KYMA_CONSOLE_DATA_DIR.
+const envPrefix = "KYMA_CONSOLE_"
+
+// config is what the command line and the environment say.
+type config struct {
+	listen          string
+	connectorListen string
+	brokerListen    string
+	dataDir         string
+	kubeconfig      string
+	anonymousUser   string
+	demo            bool
+}
+
+// command runs the command line args.
+func command(ctx context.Context, args []string, out io.Writer) error {
+	var c config
+	serve := func(cmd *cobra.Command, _ []string) error {
+		if err := c.validate(); err != nil {
+			return err
+		}
+		return run(cmd.Context(), c, out)
+	}
+	root := &cobra.Command{
+		Use:           "kyma-console",
+		Short:         "The Kyma Console's backend and its Knative event mesh",
+		SilenceErrors: true, SilenceUsage: true,
+		Args: cobra.NoArgs,
+		RunE: serve,
+	}
+	c.addFlags(root.PersistentFlags())
+	root.AddCommand(
+		&cobra.Command{Use: "serve", Short: "Serve the console (the default)", Args: cobra.NoArgs, RunE: serve},
+		&cobra.Command{Use: "version", Short: "Print the version", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
+			_, err := fmt.Fprintln(out, version())
+			return err
+		}},
+	)
+	root.SetArgs(args)
+	root.SetOut(out)
+	if err := fromEnvironment(root.PersistentFlags(), os.LookupEnv); err != nil {
+		return err
+	}
+	return root.ExecuteContext(ctx)
+}
+
+func (c *config) addFlags(f *pflag.FlagSet) {
+	f.StringVar(&c.listen, "listen", "127.0.0.1:3000", "address of the console: GraphQL, playground, health")
+	f.StringVar(&c.connectorListen, "connector-listen", "127.0.0.1:3001", "address of the Application Connector, which takes the events of applications")
+	f.StringVar(&c.brokerListen, "broker-listen", "127.0.0.1:3002", "address of the Application Broker, which Service Catalog calls")
+	f.StringVar(&c.dataDir, "data-dir", ".kyma-console", "directory of all state of the embedded cluster, with its kubeconfig and log")
+	f.StringVar(&c.kubeconfig, "kubeconfig", "", "file that names an existing cluster to serve instead of the embedded one")
+	f.StringVar(&c.anonymousUser, "anonymous-user", "admin", "user that a request without a token acts as, in the embedded cluster and on loopback only; empty refuses such requests")
+	f.BoolVar(&c.demo, "demo", false, "make a small shop application with a function, and send it an event every few seconds")
+}
+
+// fromEnvironment sets every flag whose environment variable is set. The command line is parsed later and wins.
+func fromEnvironment(f *pflag.FlagSet, lookup func(string) (string, bool)) error {
+	var errs []error
+	f.VisitAll(func(flag *pflag.Flag) {
+		name := envPrefix + strings.ToUpper(strings.ReplaceAll(flag.Name, "-", "_"))
+		flag.Usage += " [" + name + "]"
+		if value, ok := lookup(name); ok {
+			if err := flag.Value.Set(value); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", name, err))
+			}
+		}
+	})
+	return errors.Join(errs...)
+}
+
+// validate says what is wrong with c, all of it.
+func (c *config) validate() error {
+	var errs []error
+	for _, address := range []string{c.listen, c.connectorListen, c.brokerListen} {
+		host, _, err := net.SplitHostPort(address)
+		switch {
+		case err != nil:
+			errs = append(errs, fmt.Errorf("address %q: %w", address, err))
+		case c.embedded() && !loopbackHost(host):
+			// The connector knows an application by its path and the console a person by the machine: both are only
+			// safe where nobody else can connect.
+			errs = append(errs, fmt.Errorf("address %q is not on loopback: the embedded cluster is for this machine alone", address))
+		}
+	}
+	if c.embedded() && c.dataDir == "" {
+		errs = append(errs, errors.New("--data-dir must not be empty"))
+	}
+	if !c.embedded() && c.demo {
+		errs = append(errs, errors.New("--demo is for the embedded cluster"))
+	}
+	return errors.Join(errs...)
+}
+
+// embedded reports whether the cluster is in this process.
+func (c *config) embedded() bool { return c.kubeconfig == "" && !k8s.InCluster() }
+
+// anonymous is who a request without a token acts as, nil for nobody. Only the embedded cluster has such a user.
+func (c *config) anonymous() user.Info {
+	if !c.embedded() || c.anonymousUser == "" {
+		return nil
+	}
+	groups := []string{user.AllAuthenticated}
+	if c.anonymousUser == "admin" {
+		groups = append(groups, user.SystemPrivilegedGroup) // the same user as in the kubeconfig
+	}
+	return &user.DefaultInfo{Name: c.anonymousUser, Groups: groups}
+}
+
+// printReady tells the user where everything is and what to do next.
+func (c *config) printReady(out io.Writer, plane *embedded.ControlPlane, console, connector net.Addr) {
+	w := func(format string, a ...any) { fmt.Fprintf(out, format+"\n", a...) }
+	w("")
+	w("kyma-console is ready.")
+	w("  GraphQL       http://%s/graphql", console)
+	w("  Playground    http://%s/playground", console)
+	if plane == nil {
+		return
+	}
+	w("  Connector     http://%s/<application>/events", connector)
+	w("  kubectl       kubectl --kubeconfig %s get applications", relative(plane.Kubeconfig()))
+	w("  Log           %s", relative(filepath.Join(c.dataDir, "log")))
+	w("")
+	if c.demo {
+		w("Next: open the playground and run the query meshStatus, or")
+		w("  kubectl --kubeconfig %s get triggers,functions -A", relative(plane.Kubeconfig()))
+		return
+	}
+	w("Next, in another terminal: bring an application's event to a function")
+	w("  KYMA_CONSOLE=http://%s CONNECTOR=http://%s examples/order-created.sh", console, connector)
+}
+
+// relative is path as the user would write it here.
+func relative(path string) string {
+	wd, err := os.Getwd()
+	if err != nil {
+		return path
+	}
+	rel, err := filepath.Rel(wd, path)
+	if err != nil || strings.HasPrefix(rel, "..") {
+		return path
+	}
+	return rel
+}
+
+func isLoopback(a net.Addr) bool {
+	tcp, ok := a.(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback()
+}
+
+func loopbackHost(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || (ip != nil && ip.IsLoopback())
+}
+
+// version is the version that the binary was built as.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" {
+		return "(devel)"
+	}
+	return info.Main.Version
+}

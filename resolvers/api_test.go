@@ -1,0 +1,288 @@
+package resolvers
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/txtar"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/kyma-eventmesh/kyma-console/eventmesh"
+	"github.com/kyma-eventmesh/kyma-console/eventmesh/embedded/catalog"
+	"github.com/kyma-eventmesh/kyma-console/eventmesh/embedded/knative"
+	"github.com/kyma-eventmesh/kyma-console/k8s"
+	"github.com/kyma-eventmesh/kyma-console/k8s/apis"
+	"github.com/kyma-eventmesh/kyma-console/k8s/embedded"
+)
+
+var update = flag.Bool("update", false, "rewrite the answers in testdata/*.txtar")
+
+// patience is how long a test waits for what must happen. Only a failing test takes so long.
+const patience = 10 * time.Second
+
+// world is the control plane that all tests of the package share, and the API in front of it.
+type world struct {
+	cluster *k8s.Cluster
+	admin   client.Client // past the API, with all rights
+	handler http.Handler
+}
+
+var shared *world
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(run(m))
+}
+
+// run starts a real control plane with the kinds of the mesh, but nothing that acts on them: what controllers would
+// write is in the scripts.
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "resolvers")
+	if err != nil {
+		panic(err)
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	ctx, cancel := context.WithCancel(context.Background())
+	plane, err := startPlane(ctx, dir)
+	if err != nil {
+		panic(err)
+	}
+	cluster, err := k8s.Open(ctx, k8s.Options{Fallback: func(context.Context) (*rest.Config, error) { return plane.Config(), nil }})
+	if err != nil {
+		panic(err)
+	}
+	if err := SetupIndexes(ctx, cluster.Manager().GetFieldIndexer()); err != nil {
+		panic(err)
+	}
+	ended := make(chan error)
+	go func() { ended <- cluster.Run(ctx) }()
+	admin, err := client.New(plane.Config(), client.Options{Scheme: cluster.Manager().GetScheme()})
+	if err != nil {
+		panic(err)
+	}
+	cluster.Manager().GetCache().WaitForCacheSync(ctx)
+	logs := func(namespace, name string) []eventmesh.LogLine {
+		return []eventmesh.LogLine{{Time: time.Unix(1, 500_000_000), Message: "hello from " + namespace + "/" + name, EventID: "e-1"}, {Time: time.Unix(2, 0), Message: "bye"}}
+	}
+	shared = &world{cluster: cluster, admin: admin, handler: NewHandler(&Resolver{Cluster: cluster, FunctionLogs: logs}, Limits{})}
+	code := m.Run()
+	cancel()
+	<-ended
+	if err := plane.Stop(); err != nil {
+		panic(err)
+	}
+	return code
+}
+
+func startPlane(ctx context.Context, dir string) (*embedded.ControlPlane, error) {
+	options := embedded.Options{
+		DataDir: dir,
+		Log:     io.Discard,
+		Plugins: []embedded.AdmissionPlugin{{Name: "ServiceCatalog", New: catalog.NewPlugin}},
+	}
+	for _, kinds := range []func() ([]*crd, error){apis.CRDs, knative.CRDs, catalog.CRDs} {
+		crds, err := kinds()
+		if err != nil {
+			return nil, err
+		}
+		options.CRDs = append(options.CRDs, crds...)
+	}
+	return embedded.Start(ctx, options)
+}
+
+// as serves the API to the user of that name. "admin" may do everything; others have the rights that a script gives
+// them; "" is nobody.
+func (w *world) as(name string) http.Handler {
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		u := &user.DefaultInfo{Name: name, Groups: []string{user.AllAuthenticated}}
+		if name == "admin" {
+			u.Groups = append(u.Groups, user.SystemPrivilegedGroup)
+		}
+		if name != "" {
+			r = r.WithContext(request.WithUser(r.Context(), u))
+		}
+		w.handler.ServeHTTP(rw, r)
+	})
+}
+
+// ask posts a document and returns the answer, made comparable.
+func (w *world) ask(t *testing.T, name, query string) string {
+	t.Helper()
+	body, err := json.Marshal(map[string]string{"query": query})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec := httptest.NewRecorder()
+	req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/graphql", bytes.NewReader(body))
+	req.Header.Set("Content-Type", "application/json")
+	w.as(name).ServeHTTP(rec, req)
+	var answer any
+	if err := json.Unmarshal(rec.Body.Bytes(), &answer); err != nil {
+		t.Fatalf("%s: %v", rec.Body, err)
+	}
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(steady(answer)); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+// steady replaces what differs from run to run: times, ids, where in the document an error was.
+func steady(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		delete(v, "locations")
+		for key, value := range v {
+			switch key {
+			case "creationTimestamp", "lastTransitionTime":
+				v[key] = 0
+			case "UID":
+				v[key] = "uid"
+			default:
+				v[key] = steady(value)
+			}
+		}
+	case []any:
+		for i := range v {
+			v[i] = steady(v[i])
+		}
+	}
+	return v
+}
+
+// TestScripts plays testdata/*.txtar. A script has objects.yaml, which is made first, status included, and then steps:
+// each NAME.graphql is sent, in order, and must be answered as NAME.json says. "# as USER" on its first line sends it as
+// that user instead of admin. Queries are repeated until the answer is right, for the caches follow a write with some
+// delay; mutations are sent once. Cluster-scoped names must differ from script to script.
+func TestScripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scripts: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			script, err := txtar.ParseFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			play(t, script)
+			if *update {
+				if err := os.WriteFile(file, txtar.Format(script), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func play(t *testing.T, script *txtar.Archive) {
+	t.Helper()
+	for i := range script.Files {
+		f := &script.Files[i]
+		step, isStep := strings.CutSuffix(f.Name, ".graphql")
+		switch {
+		case f.Name == "objects.yaml":
+			shared.makeObjects(t, f.Data)
+		case isStep:
+			want := answerOf(t, script, step)
+			got := playStep(t, string(f.Data), string(want.Data))
+			if *update {
+				want.Data = []byte(got)
+			} else if diff := cmp.Diff(string(want.Data), got); diff != "" {
+				t.Errorf("%s: -want +got\n%s", step, diff)
+			}
+		}
+	}
+}
+
+func answerOf(t *testing.T, script *txtar.Archive, step string) *txtar.File {
+	t.Helper()
+	i := slices.IndexFunc(script.Files, func(f txtar.File) bool { return f.Name == step+".json" })
+	if i < 0 {
+		t.Fatalf("%s.graphql has no %s.json", step, step)
+	}
+	return &script.Files[i]
+}
+
+func playStep(t *testing.T, document, want string) string {
+	t.Helper()
+	name := "admin"
+	if first, _, _ := strings.Cut(document, "\n"); strings.HasPrefix(first, "# as ") {
+		name = strings.TrimPrefix(first, "# as ")
+	}
+	if strings.Contains(document, "mutation") {
+		return shared.ask(t, name, document)
+	}
+	var got string
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
+		before := got
+		got = shared.ask(t, name, document)
+		if got == want || (*update && got == before && !time.Now().Before(deadline.Add(time.Second-patience))) {
+			break
+		}
+	}
+	return got
+}
+
+// makeObjects creates objects with all rights, then writes their status as a controller would, and waits until the
+// caches of the API show them.
+func (w *world) makeObjects(t *testing.T, manifests []byte) {
+	t.Helper()
+	decoder := utilyaml.NewYAMLOrJSONDecoder(bytes.NewReader(manifests), 4096)
+	for {
+		obj := &unstructured.Unstructured{}
+		err := decoder.Decode(obj)
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(obj.Object) == 0 {
+			continue
+		}
+		if err := w.makeObject(t.Context(), obj); err != nil {
+			t.Fatalf("%s %s: %v", obj.GetKind(), obj.GetName(), err)
+		}
+	}
+}
+
+func (w *world) makeObject(ctx context.Context, obj *unstructured.Unstructured) error {
+	status, hasStatus := obj.Object["status"]
+	if err := w.admin.Create(ctx, obj); err != nil && !apierrors.IsAlreadyExists(err) {
+		return err
+	}
+	if hasStatus {
+		obj.Object["status"] = status
+		if err := w.admin.Status().Update(ctx, obj); err != nil {
+			return fmt.Errorf("status: %w", err)
+		}
+	}
+	return nil
+}
+
+type crd = apiextensionsv1.CustomResourceDefinition

@@ -1,0 +1,319 @@
+package resolvers
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/kyma-eventmesh/kyma-console/eventmesh"
+	"github.com/kyma-eventmesh/kyma-console/graph"
+	appv1 "github.com/kyma-eventmesh/kyma-console/k8s/apis/applicationconnector/v1alpha1"
+	sourcesv1 "github.com/kyma-eventmesh/kyma-console/k8s/apis/sources/v1alpha1"
+)
+
+func (r queryResolver) Application(ctx context.Context, name string) (*appv1.Application, error) {
+	return orNull(get[appv1.Application](ctx, r.Cluster.Client(ctx), "", name))
+}
+
+func (r queryResolver) Applications(ctx context.Context, namespace *string, first, offset *int) ([]appv1.Application, error) {
+	c := r.Cluster.Client(ctx)
+	var list appv1.ApplicationList
+	if err := c.List(ctx, &list); err != nil {
+		return nil, err
+	}
+	apps := byName(list.Items)
+	if namespace != nil {
+		var mappings appv1.ApplicationMappingList
+		if err := c.List(ctx, &mappings, client.InNamespace(*namespace)); err != nil {
+			return nil, err
+		}
+		enabled := map[string]bool{}
+		for _, m := range mappings.Items {
+			enabled[m.Name] = true
+		}
+		apps = slices.DeleteFunc(apps, func(a appv1.Application) bool { return !enabled[a.Name] })
+	}
+	return page(apps, first, offset)
+}
+
+func (r mutationResolver) CreateApplication(ctx context.Context, name string, description *string, labels map[string]string) (*graph.ApplicationMutationOutput, error) {
+	app := &appv1.Application{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec:       appv1.ApplicationSpec{Description: deref(description), Labels: labels},
+	}
+	if err := r.Cluster.Client(ctx).Create(ctx, app); err != nil {
+		return nil, err
+	}
+	return &graph.ApplicationMutationOutput{Name: app.Name, Description: app.Spec.Description, Labels: app.Spec.Labels}, nil
+}
+
+func (r mutationResolver) DeleteApplication(ctx context.Context, name string) (*graph.DeleteApplicationOutput, error) {
+	app := &appv1.Application{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	if err := r.Cluster.Client(ctx).Delete(ctx, app); err != nil {
+		return nil, err
+	}
+	return &graph.DeleteApplicationOutput{Name: name}, nil
+}
+
+func (r mutationResolver) RegisterApplicationService(ctx context.Context, application string, in graph.ApplicationServiceInput) (*appv1.Service, error) {
+	details, err := serviceDetails(in)
+	if err != nil {
+		return nil, err
+	}
+	c := r.Cluster.Client(ctx)
+	id, err := eventmesh.RegisterService(ctx, c, application, details)
+	if err != nil {
+		return nil, err
+	}
+	return service(ctx, c, application, id)
+}
+
+func (r mutationResolver) UnregisterApplicationService(ctx context.Context, application, id string) (*appv1.Service, error) {
+	c := r.Cluster.Client(ctx)
+	before, err := service(ctx, c, application, id)
+	if err != nil {
+		return nil, err
+	}
+	return before, eventmesh.UnregisterService(ctx, c, application, id)
+}
+
+// service reads one service of an application.
+func service(ctx context.Context, c client.Reader, application, id string) (*appv1.Service, error) {
+	app, err := get[appv1.Application](ctx, c, "", application)
+	if err != nil {
+		return nil, err
+	}
+	if s := app.Service(id); s != nil {
+		return s, nil
+	}
+	return nil, apierrors.NewNotFound(appv1.GroupVersion.WithResource("applications").GroupResource(), application+"/"+id)
+}
+
+func serviceDetails(in graph.ApplicationServiceInput) (eventmesh.ServiceDetails, error) {
+	details := eventmesh.ServiceDetails{
+		Provider:         in.Provider,
+		Name:             in.Name,
+		Description:      in.Description,
+		ShortDescription: deref(in.ShortDescription),
+		Identifier:       deref(in.Identifier),
+		Labels:           in.Labels,
+	}
+	if in.Events != nil {
+		spec, err := json.Marshal(in.Events.Spec)
+		if err != nil {
+			return details, fmt.Errorf("encoding events.spec: %w", err)
+		}
+		details.Events = &eventmesh.ServiceEvents{Spec: spec}
+	}
+	if in.API != nil {
+		details.API = &eventmesh.ServiceAPI{TargetURL: in.API.TargetURL}
+		if in.API.Spec != nil {
+			spec, err := json.Marshal(in.API.Spec)
+			if err != nil {
+				return details, fmt.Errorf("encoding api.spec: %w", err)
+			}
+			details.API.Spec = spec
+		}
+	}
+	return details, nil
+}
+
+func (r mutationResolver) EnableApplication(ctx context.Context, application, namespace string, allServices *bool, services []*appv1.ApplicationMappingService) (*graph.ApplicationMapping, error) {
+	mapping := &appv1.ApplicationMapping{
+		ObjectMeta: metav1.ObjectMeta{Name: application, Namespace: namespace},
+		Spec:       appv1.ApplicationMappingSpec{Services: enabledServices(allServices, services)},
+	}
+	if err := r.Cluster.Client(ctx).Create(ctx, mapping); err != nil {
+		return nil, err
+	}
+	out := &graph.ApplicationMapping{Namespace: namespace, Application: application, AllServices: allServices}
+	if !mapping.AllServices() {
+		out.Services = pointers(mapping.Spec.Services)
+	}
+	return out, nil
+}
+
+// enabledServices is what a mapping lists: nil for every service, now and later, else exactly those given.
+func enabledServices(all *bool, services []*appv1.ApplicationMappingService) []appv1.ApplicationMappingService {
+	if all == nil || *all {
+		return nil
+	}
+	out := []appv1.ApplicationMappingService{}
+	for _, s := range services {
+		if s != nil && !slices.Contains(out, *s) {
+			out = append(out, *s)
+		}
+	}
+	return out
+}
+
+func (r mutationResolver) DisableApplication(ctx context.Context, application, namespace string) (*graph.ApplicationMapping, error) {
+	mapping := &appv1.ApplicationMapping{ObjectMeta: metav1.ObjectMeta{Name: application, Namespace: namespace}}
+	if err := r.Cluster.Client(ctx).Delete(ctx, mapping); err != nil {
+		return nil, err
+	}
+	return &graph.ApplicationMapping{Namespace: namespace, Application: application}, nil
+}
+
+func (r subscriptionResolver) ApplicationEvent(ctx context.Context) (<-chan *graph.ApplicationEvent, error) {
+	return watch(ctx, r.Resolver, &appv1.Application{}, everything,
+		func(e k8sEvent[*appv1.Application]) *graph.ApplicationEvent {
+			return &graph.ApplicationEvent{Type: e.Type, Application: e.Object}
+		})
+}
+
+type applicationResolver struct{ *Resolver }
+
+// Application returns the resolver of Applications.
+func (r *Resolver) Application() graph.ApplicationResolver { return applicationResolver{r} }
+
+func (applicationResolver) Description(_ context.Context, app *appv1.Application) (string, error) {
+	return app.Spec.Description, nil
+}
+
+func (applicationResolver) Labels(_ context.Context, app *appv1.Application) (map[string]string, error) {
+	return app.Spec.Labels, nil
+}
+
+func (applicationResolver) Services(_ context.Context, app *appv1.Application) ([]appv1.Service, error) {
+	return app.Spec.Services, nil
+}
+
+func (applicationResolver) CompassMetadata(_ context.Context, app *appv1.Application) (*appv1.CompassMetadata, error) {
+	return app.Spec.CompassMetadata, nil
+}
+
+// Status is what the Application's HTTPSource says. Who may not read HTTPSources gets what the Application's own status
+// repeats of it.
+func (r applicationResolver) Status(ctx context.Context, app *appv1.Application) (graph.ApplicationStatus, error) {
+	var sources sourcesv1.HTTPSourceList
+	err := r.Cluster.Client(ctx).List(ctx, &sources, client.InNamespace(eventmesh.IntegrationNamespace), client.MatchingFields{indexName: app.Name})
+	switch {
+	case apierrors.IsForbidden(err):
+		return servingStatus(app.Status.Conditions, appv1.ConditionReady), nil
+	case err != nil:
+		return "", err
+	case len(sources.Items) == 0:
+		return graph.ApplicationStatusGatewayNotConfigured, nil
+	case len(sources.Items[0].Status.Conditions) == 0:
+		return graph.ApplicationStatusNotServing, nil
+	default:
+		return servingStatus(sources.Items[0].Status.Conditions, sourcesv1.ConditionReady), nil
+	}
+}
+
+func servingStatus(conditions []metav1.Condition, ready string) graph.ApplicationStatus {
+	switch {
+	case meta.IsStatusConditionTrue(conditions, ready):
+		return graph.ApplicationStatusServing
+	case len(conditions) == 0:
+		return graph.ApplicationStatusGatewayNotConfigured
+	default:
+		return graph.ApplicationStatusNotServing
+	}
+}
+
+// mappings are the ApplicationMappings of an Application, sorted by namespace.
+func (r applicationResolver) mappings(ctx context.Context, app *appv1.Application) ([]appv1.ApplicationMapping, error) {
+	var list appv1.ApplicationMappingList
+	if err := r.Cluster.Client(ctx).List(ctx, &list, client.MatchingFields{indexName: app.Name}); err != nil {
+		return nil, err
+	}
+	return byName(list.Items), nil
+}
+
+func (r applicationResolver) EnabledInNamespaces(ctx context.Context, app *appv1.Application) ([]string, error) {
+	mappings, err := r.mappings(ctx, app)
+	namespaces := []string{}
+	for _, m := range mappings {
+		namespaces = append(namespaces, m.Namespace)
+	}
+	return namespaces, err
+}
+
+func (r applicationResolver) EnabledMappingServices(ctx context.Context, app *appv1.Application) ([]*graph.EnabledMappingService, error) {
+	mappings, err := r.mappings(ctx, app)
+	if err != nil {
+		return nil, err
+	}
+	out := []*graph.EnabledMappingService{}
+	for i := range mappings {
+		out = append(out, enabledMapping(app, &mappings[i]))
+	}
+	return out, nil
+}
+
+func enabledMapping(app *appv1.Application, m *appv1.ApplicationMapping) *graph.EnabledMappingService {
+	out := &graph.EnabledMappingService{Namespace: m.Namespace, AllServices: m.AllServices()}
+	if out.AllServices {
+		return out
+	}
+	out.Services = []*graph.EnabledApplicationService{}
+	for _, s := range m.Spec.Services {
+		enabled := &graph.EnabledApplicationService{ID: s.ID}
+		if offered := app.Service(s.ID); offered != nil {
+			enabled.DisplayName, enabled.Exist = offered.DisplayName, true
+		}
+		out.Services = append(out.Services, enabled)
+	}
+	return out
+}
+
+type applicationServiceResolver struct{}
+
+// ApplicationService returns the resolver of an Application's services.
+func (r *Resolver) ApplicationService() graph.ApplicationServiceResolver {
+	return applicationServiceResolver{}
+}
+
+func (applicationServiceResolver) Entries(_ context.Context, s *appv1.Service) ([]appv1.Entry, error) {
+	entries := []appv1.Entry{}
+	for _, e := range s.Entries {
+		if e.Type == appv1.EntryTypeAPI || e.Type == appv1.EntryTypeEvents {
+			entries = append(entries, e)
+		}
+	}
+	return entries, nil
+}
+
+type applicationEntryResolver struct{}
+
+// ApplicationEntry returns the resolver of the entries of an Application's services.
+func (r *Resolver) ApplicationEntry() graph.ApplicationEntryResolver {
+	return applicationEntryResolver{}
+}
+
+func (applicationEntryResolver) Type(_ context.Context, e *appv1.Entry) (string, error) {
+	return string(e.Type), nil
+}
+
+func (applicationEntryResolver) GatewayURL(_ context.Context, e *appv1.Entry) (*string, error) {
+	return ofAPI(e, &e.GatewayURL), nil
+}
+
+func (applicationEntryResolver) AccessLabel(_ context.Context, e *appv1.Entry) (*string, error) {
+	return ofAPI(e, &e.AccessLabel), nil
+}
+
+// ofAPI is nil for Events, which have none of an API's fields.
+func ofAPI(e *appv1.Entry, field *string) *string {
+	if e.Type != appv1.EntryTypeAPI {
+		return nil
+	}
+	return field
+}
+
+// pointers points to each element.
+func pointers[T any](list []T) []*T {
+	out := make([]*T, len(list))
+	for i := range list {
+		out[i] = &list[i]
+	}
+	return out
+}

@@ -1,0 +1,168 @@
+package resolvers
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/99designs/gqlgen/graphql/handler"
+	"github.com/99designs/gqlgen/graphql/handler/extension"
+	"github.com/99designs/gqlgen/graphql/handler/lru"
+	"github.com/99designs/gqlgen/graphql/handler/transport"
+	"github.com/gorilla/websocket"
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"github.com/kyma-eventmesh/kyma-console/graph"
+)
+
+// Limits bound what one request may cost. The zero value of each field means its default.
+type Limits struct {
+	// Body is the largest request or websocket message, in bytes. Default 1 MiB: Functions carry their source.
+	Body int64
+	// Complexity is how many fields a document may select, fragments expanded. Default 2000.
+	Complexity int
+	// Depth is how many levels of fields a document may nest, introspection aside. Default 15.
+	Depth int
+	// Tokens is how many tokens a document may have. Default 15000.
+	Tokens int
+	// InitTimeout is how long a websocket may take to send connection_init. Default 10 s.
+	InitTimeout time.Duration
+	// Alive is how often a websocket is sent a sign of life. A graphql-transport-ws client that does not answer one
+	// before the next but one is due is cut off. Default 10 s, as the Console expects it.
+	Alive time.Duration
+}
+
+func (l *Limits) setDefaults() {
+	l.Body = orDefault(l.Body, 1<<20)
+	l.Complexity = orDefault(l.Complexity, 2000)
+	l.Depth = orDefault(l.Depth, 15)
+	l.Tokens = orDefault(l.Tokens, 15000)
+	l.InitTimeout = orDefault(l.InitTimeout, 10*time.Second)
+	l.Alive = orDefault(l.Alive, 10*time.Second)
+}
+
+func orDefault[T comparable](v, d T) T {
+	var zero T
+	if v == zero {
+		return d
+	}
+	return v
+}
+
+// parsedDocuments is how many parsed documents are kept. Clients send the same few over and over.
+const parsedDocuments = 1000
+
+// NewHandler serves the API: POST, GET for queries, and websockets of both sub-protocols (graphql-ws and
+// graphql-transport-ws) for everything. The user must be in the context of the request.
+func NewHandler(r *Resolver, limits Limits) http.Handler {
+	limits.setDefaults()
+	srv := handler.New(graph.NewExecutableSchema(graph.Config{Resolvers: r}))
+	srv.AddTransport(transport.Websocket{
+		Implementation:        gorilla{upgrader: newUpgrader()},
+		InitFunc:              initWebsocket,
+		InitTimeout:           limits.InitTimeout,
+		KeepAlivePingInterval: limits.Alive,
+		PingPongInterval:      limits.Alive,
+		PayloadReadLimit:      &limits.Body,
+	})
+	srv.AddTransport(transport.Options{})
+	srv.AddTransport(transport.GET{})
+	srv.AddTransport(transport.POST{})
+	srv.SetQueryCache(lru.New[*ast.QueryDocument](parsedDocuments))
+	srv.SetParserTokenLimit(limits.Tokens)
+	srv.SetErrorPresenter(r.present)
+	srv.SetRecoverFunc(recovered)
+	srv.Use(extension.Introspection{})
+	srv.Use(extension.FixedComplexityLimit(limits.Complexity))
+	srv.Use(depthLimit(limits.Depth))
+	srv.AroundOperations(subscriptionsNeedWebsocket)
+	return limitBody(srv, limits.Body)
+}
+
+// limitBody refuses a body that says it is too long, and cuts off one that does not say.
+func limitBody(next http.Handler, limit int64) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength > limit {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusRequestEntityTooLarge)
+			_, _ = fmt.Fprintf(w, `{"errors":[{"message":"the request is larger than %d bytes","extensions":{"code":%q}}],"data":null}`,
+				limit, codeTooLarge)
+			return
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, limit)
+		next.ServeHTTP(w, r)
+	})
+}
+
+// streaming marks the context of operations whose answers can be many.
+type streaming struct{}
+
+func initWebsocket(ctx context.Context, _ transport.InitPayload) (context.Context, *transport.InitPayload, error) {
+	return context.WithValue(ctx, streaming{}, true), nil, nil
+}
+
+// subscriptionsNeedWebsocket refuses GraphQL subscriptions by POST, which could answer only once.
+func subscriptionsNeedWebsocket(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
+	op := graphql.GetOperationContext(ctx).Operation
+	if op.Operation == ast.Subscription && ctx.Value(streaming{}) == nil {
+		err := gqlerror.Errorf("GraphQL subscriptions need a websocket")
+		err.Extensions = map[string]any{"code": codeInvalid}
+		return graphql.OneShot(&graphql.Response{Errors: gqlerror.List{err}})
+	}
+	return next(ctx)
+}
+
+// depthLimit refuses documents that nest fields deeper than it says.
+type depthLimit int
+
+// ExtensionName names the extension for gqlgen.
+func (depthLimit) ExtensionName() string { return "DepthLimit" }
+
+// Validate has nothing to check.
+func (depthLimit) Validate(graphql.ExecutableSchema) error { return nil }
+
+// MutateOperationContext refuses the operation when it is too deep.
+func (d depthLimit) MutateOperationContext(_ context.Context, op *graphql.OperationContext) *gqlerror.Error {
+	if depth := depthOf(op.Operation.SelectionSet); depth > int(d) {
+		err := gqlerror.Errorf("operation has depth %d, which exceeds the limit of %d", depth, int(d))
+		err.Extensions = map[string]any{"code": "DEPTH_LIMIT_EXCEEDED"}
+		return err
+	}
+	return nil
+}
+
+// depthOf counts the levels of fields. The document has been validated, so that fragments do not run in circles.
+// Introspection is not counted: it is deep by nature, and answered from memory.
+func depthOf(set ast.SelectionSet) int {
+	depth := 0
+	for _, selection := range set {
+		switch s := selection.(type) {
+		case *ast.Field:
+			if !strings.HasPrefix(s.Name, "__") {
+				depth = max(depth, 1+depthOf(s.SelectionSet))
+			}
+		case *ast.InlineFragment:
+			depth = max(depth, depthOf(s.SelectionSet))
+		case *ast.FragmentSpread:
+			depth = max(depth, depthOf(s.Definition.SelectionSet))
+		}
+	}
+	return depth
+}
+
+// newUpgrader accepts websockets from the page's own origin only, and from clients that are not browsers.
+func newUpgrader() *websocket.Upgrader {
+	return &websocket.Upgrader{
+		HandshakeTimeout: 10 * time.Second,
+		ReadBufferSize:   1024,
+		WriteBufferSize:  4096,
+		WriteBufferPool:  &sync.Pool{}, // an idle connection holds no buffer
+		// gqlgen writes the answer to a request that cannot be upgraded.
+		Error: func(http.ResponseWriter, *http.Request, int, error) {},
+	}
+}

@@ -1,0 +1,86 @@
+package resolvers
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// object is a pointer to T that is a Kubernetes object.
+type object[T any] interface {
+	*T
+	client.Object
+}
+
+// get reads one object. One that does not exist is a NotFound error.
+func get[T any, P object[T]](ctx context.Context, c client.Reader, namespace, name string) (P, error) {
+	obj := P(new(T))
+	if err := c.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, obj); err != nil {
+		return nil, err
+	}
+	return obj, nil
+}
+
+// orNull is for fields that are null when what they name does not exist.
+func orNull[T any](obj *T, err error) (*T, error) {
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	return obj, err
+}
+
+// byName sorts objects by namespace, then name: the order of every list of the API.
+func byName[T any, P object[T]](items []T) []T {
+	slices.SortFunc(items, func(a, b T) int {
+		x, y := P(&a), P(&b)
+		return cmp.Or(cmp.Compare(x.GetNamespace(), y.GetNamespace()), cmp.Compare(x.GetName(), y.GetName()))
+	})
+	return items
+}
+
+// page cuts a page out of items. A first that is nil or 0 means no limit; an offset beyond the end gives an empty page.
+func page[T any](items []T, first, offset *int) ([]T, error) {
+	n, skip := deref(first), deref(offset)
+	if n < 0 || skip < 0 {
+		return nil, apierrors.NewBadRequest("first and offset must not be negative")
+	}
+	items = items[min(skip, len(items)):]
+	if n > 0 {
+		items = items[:min(n, len(items))]
+	}
+	return items, nil
+}
+
+// remove deletes obj, of which namespace and name are set, and leaves in it the object as it was. A user who may delete
+// but not read, or who deletes what was made an instant ago, gets it with namespace and name only.
+func remove(ctx context.Context, c client.Client, obj client.Object) error {
+	err := c.Get(ctx, client.ObjectKeyFromObject(obj), obj)
+	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err) {
+		return err
+	}
+	// By name, not by the version or UID that was read: the caller means whatever has the name now.
+	target := obj.DeepCopyObject().(client.Object)
+	target.SetResourceVersion("")
+	target.SetUID("")
+	return c.Delete(ctx, target)
+}
+
+// deref is what p points to, the zero value for nil.
+func deref[T any](p *T) T {
+	if p == nil {
+		var zero T
+		return zero
+	}
+	return *p
+}
+
+// optional is nil for the empty string: for fields that are null when there is nothing.
+func optional(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}

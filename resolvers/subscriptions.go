@@ -1,0 +1,59 @@
+package resolvers
+
+import (
+	"context"
+
+	"github.com/99designs/gqlgen/graphql/handler/transport"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/kyma-eventmesh/kyma-console/k8s"
+)
+
+// k8sEvent is what package k8s tells about a change. Its Type is the schema's SubscriptionEventType as it is.
+type k8sEvent[T client.Object] = k8s.Event[T]
+
+// everything wants every object of a kind.
+func everything[T any](T) bool { return true }
+
+// watch answers a GraphQL subscription with the changes of those objects of obj's kind that opts select and wants wants.
+// The channel closes when ctx ends; when it is the watch that ends, the client is told why.
+func watch[T client.Object, E any](ctx context.Context, r *Resolver, obj T, wants func(T) bool, event func(k8sEvent[T]) E,
+	opts ...client.ListOption,
+) (<-chan E, error) {
+	changes, err := k8s.Watch(ctx, r.Cluster, obj, opts...)
+	if err != nil {
+		return nil, err
+	}
+	out := make(chan E)
+	go func() {
+		defer close(out)
+		for change := range changes {
+			if change.Err != nil {
+				r.endStream(ctx, change.Err)
+				return
+			}
+			if wants(change.Object) && !send(ctx, out, event(change)) {
+				return
+			}
+		}
+	}()
+	return out, nil
+}
+
+// endStream tells the client of a GraphQL subscription why there will be no more events. The caller then closes the
+// channel.
+func (r *Resolver) endStream(ctx context.Context, err error) {
+	if ctx.Err() == nil {
+		transport.AddSubscriptionError(ctx, r.present(ctx, err))
+	}
+}
+
+// send hands over v unless ctx ends first.
+func send[T any](ctx context.Context, out chan<- T, v T) bool {
+	select {
+	case out <- v:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
