@@ -27,6 +27,7 @@ import (
 	"github.com/kyma-eventmesh/kyma-console/eventmesh/broker"
 	"github.com/kyma-eventmesh/kyma-console/eventmesh/connector"
 	"github.com/kyma-eventmesh/kyma-console/eventmesh/controllers"
+	"github.com/kyma-eventmesh/kyma-console/eventmesh/demo"
 	mesh "github.com/kyma-eventmesh/kyma-console/eventmesh/embedded"
 	"github.com/kyma-eventmesh/kyma-console/eventmesh/embedded/catalog"
 	"github.com/kyma-eventmesh/kyma-console/k8s"
@@ -119,6 +120,16 @@ func run(ctx context.Context, c config, out io.Writer) (err error) {
 		}))
 		g.Go(func() error { return m.Run(ctx) })
 		g.Go(func() error { return watchControlPlane(ctx, plane) })
+		if c.demo {
+			g.Go(func() error {
+				if err := waitReady(ctx, cluster); err != nil {
+					return nil // as below
+				}
+				return demo.Run(ctx, demo.Options{
+					Client: manager.GetClient(), Connector: "http://" + events.Addr().String(), Log: log.logger,
+				})
+			})
+		}
 	}
 	if err := resolvers.SetupIndexes(ctx, cluster.Manager().GetFieldIndexer()); err != nil {
 		return err

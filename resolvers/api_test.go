@@ -22,6 +22,7 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/wait"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/endpoints/request"
@@ -99,9 +100,9 @@ func startPlane(ctx context.Context, dir string) (*embedded.ControlPlane, error)
 	options := embedded.Options{
 		DataDir: dir,
 		Log:     io.Discard,
-		Plugins: []embedded.AdmissionPlugin{{Name: "ServiceCatalog", New: catalog.NewPlugin}},
+		Plugins: []embedded.AdmissionPlugin{{Name: catalog.PluginName, New: catalog.NewPlugin}},
 	}
-	for _, kinds := range []func() ([]*crd, error){apis.CRDs, knative.CRDs, catalog.CRDs} {
+	for _, kinds := range []func() ([]*apiextensionsv1.CustomResourceDefinition, error){apis.CRDs, knative.CRDs, catalog.CRDs} {
 		crds, err := kinds()
 		if err != nil {
 			return nil, err
@@ -238,18 +239,17 @@ func playStep(t *testing.T, document, want string) string {
 		return shared.ask(t, name, document)
 	}
 	var got string
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
+	start := time.Now()
+	_ = wait.PollUntilContextTimeout(t.Context(), 10*time.Millisecond, patience, true, func(context.Context) (bool, error) {
 		before := got
 		got = shared.ask(t, name, document)
-		if got == want || (*update && got == before && !time.Now().Before(deadline.Add(time.Second-patience))) {
-			break
-		}
-	}
+		settled := got == before && time.Since(start) > time.Second // there is nothing to compare with
+		return got == want || (*update && settled), nil
+	})
 	return got
 }
 
-// makeObjects creates objects with all rights, then writes their status as a controller would, and waits until the
-// caches of the API show them.
+// makeObjects creates objects with all rights, and writes their status as a controller would.
 func (w *world) makeObjects(t *testing.T, manifests []byte) {
 	t.Helper()
 	decoder := utilyaml.NewYAMLOrJSONDecoder(bytes.NewReader(manifests), 4096)
@@ -284,5 +284,3 @@ func (w *world) makeObject(ctx context.Context, obj *unstructured.Unstructured) 
 	}
 	return nil
 }
-
-type crd = apiextensionsv1.CustomResourceDefinition

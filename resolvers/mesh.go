@@ -109,7 +109,7 @@ func (r subscriptionResolver) MeshStatusEvent(ctx context.Context, namespace, ap
 				return
 			case <-changed:
 			}
-			if !wait(ctx, settle) {
+			if !pause(ctx, settle) {
 				return
 			}
 			after, err := r.paths(ctx, ns, app)
@@ -177,8 +177,8 @@ func notify[T client.Object](ctx context.Context, r *Resolver, obj T, changed ch
 	return nil
 }
 
-// wait waits, and reports whether ctx is still alive.
-func wait(ctx context.Context, d time.Duration) bool {
+// pause waits, and reports whether ctx is still alive.
+func pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

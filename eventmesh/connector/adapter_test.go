@@ -214,7 +214,9 @@ func TestSinkAnswers(t *testing.T) {
 		{"200", status(200), answer{Status: 200}},
 		{"202", status(202), answer{Status: 200}},
 		{"204", status(204), answer{Status: 200}},
-		{"301 is not followed", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/other", 301) }, answer{Status: 502}},
+		{"301 is not followed", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/other", http.StatusMovedPermanently)
+		}, answer{Status: 502}},
 		{"400", status(400), answer{Status: 502}},
 		{"404", status(404), answer{Status: 502}},
 		{"413", status(413), answer{Status: 502}},

@@ -389,6 +389,7 @@ func activationStatus(a *appv1.EventActivation, p pathPlan) appv1.EventActivatio
 	p.channel.set(&status.Conditions, appv1.ConditionChannelReady, a.Generation)
 	p.subscription.set(&status.Conditions, appv1.ConditionSubscriptionReady, a.Generation)
 	p.broker.set(&status.Conditions, appv1.ConditionBrokerReady, a.Generation)
-	all(p.channel, p.subscription, p.broker).set(&status.Conditions, appv1.ConditionReady, a.Generation)
+	// The Subscription waits for the Broker's address, so the Broker is asked for the reason first.
+	all(p.channel, p.broker, p.subscription).set(&status.Conditions, appv1.ConditionReady, a.Generation)
 	return status
 }

@@ -247,6 +247,16 @@ func TestPathConditions(t *testing.T) {
 	}
 }
 
+func TestRootCause(t *testing.T) {
+	a := held("orders")
+	status := activationStatus(&a, pathPlan{
+		channel: ready(), subscription: failed("SubscriberResolveFailed", "no address"), broker: failed("BrokerNotFound", "wait"),
+	})
+	if got := conditionWords(status.Conditions)["Ready"]; got != "False BrokerNotFound wait" {
+		t.Errorf("Ready: got %q: the Subscription only waits for the Broker", got)
+	}
+}
+
 func TestStatusOfDyingActivation(t *testing.T) {
 	waiting := dying(held("orders"))
 	status := activationStatus(&waiting, pathPlan{})

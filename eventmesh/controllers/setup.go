@@ -83,7 +83,7 @@ func onlyDeletions() builder.WatchesOption {
 }
 
 // quiet makes a second pass, rather than an error, of what is no news to anybody: a conflict says that the cache was
-// behind, and a namespace that is being deleted takes nothing new until it is gone.
+// behind, a namespace that is being deleted takes nothing new until it is gone, and when the process ends all calls fail.
 func quiet(r reconcile.Reconciler) reconcile.Reconciler {
 	return reconcile.Func(func(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 		res, err := r.Reconcile(ctx, req)
@@ -92,6 +92,8 @@ func quiet(r reconcile.Reconciler) reconcile.Reconciler {
 			return reconcile.Result{RequeueAfter: afterConflict}, nil
 		case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 			return reconcile.Result{RequeueAfter: afterTermination}, nil
+		case ctx.Err() != nil: // the process ends, or another becomes the leader
+			return reconcile.Result{}, nil
 		}
 		return res, err
 	})

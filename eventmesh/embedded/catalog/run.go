@@ -41,8 +41,9 @@ type Options struct {
 	Started chan<- struct{}
 
 	// PollInterval is the time between two polls of an operation that a broker does asynchronously, 50 ms if zero;
-	// from one second up it is the limit of an exponential back-off that starts at one second. It is also the time
-	// between two tries to fetch a catalogue, of which there are 15: see Resync.
+	// one that takes longer than two seconds is polled less often, in the end every second. It is also the time
+	// between two tries to fetch a catalogue, of which there are 15: see Resync. From one second up it is the limit of
+	// an exponential back-off that starts at one second, for both.
 	PollInterval time.Duration
 	// Resync is how often every object is looked at again, 15 s if zero. It is what brings back a broker that was down
 	// for longer than the tries of PollInterval.
@@ -186,7 +187,7 @@ func newController(o Options, kube kubernetes.Interface, client clientset.Interf
 		informers.ServiceBindings(),
 		informers.ClusterServicePlans(),
 		informers.ServicePlans(),
-		osb.NewClient,
+		newPace().client(osb.NewClient),
 		o.Relist,
 		osb.LatestAPIVersion().HeaderValue(),
 		recorder,

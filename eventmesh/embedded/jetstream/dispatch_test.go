@@ -204,8 +204,10 @@ func TestDrop(t *testing.T) {
 			if strings.Count(record, "\n") != 1 {
 				t.Errorf("not one record: %s", record)
 			}
-			for _, want := range []string{"event dropped", `"id":"1"`, `"type":"order.created"`, `"source":"shop"`,
-				"kyma-integration/orders", "a-uid", "a-subscription", tc.reason} {
+			for _, want := range []string{
+				"event dropped", `"id":"1"`, `"type":"order.created"`, `"source":"shop"`,
+				"kyma-integration/orders", "a-uid", "a-subscription", tc.reason,
+			} {
 				if !strings.Contains(record, want) {
 					t.Errorf("no %s in %s", want, record)
 				}

@@ -3,7 +3,6 @@ package jetstream
 import (
 	"net/http"
 	"testing"
-	"unicode/utf8"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/google/go-cmp/cmp"
@@ -109,11 +108,6 @@ func FuzzMessage(f *testing.F) {
 		}
 		e.SetExtension("extension", extension)
 		e.DataEncoded = data
-		for _, s := range []string{id, typ, source, contentType, subject, extension} {
-			if !utf8.ValidString(s) {
-				t.Skip() // refused by ServeHTTP
-			}
-		}
 		if e.Validate() != nil {
 			t.Skip()
 		}
@@ -128,7 +122,7 @@ func FuzzMessage(f *testing.F) {
 		if string(got.DataEncoded) != string(data) {
 			t.Errorf("data %q, want %q", got.DataEncoded, data)
 		}
-		if got.ID() != id || got.Type() != typ || got.Subject() != subject {
+		if got.ID() != e.ID() || got.Type() != e.Type() || got.Subject() != e.Subject() || got.Source() != e.Source() {
 			t.Errorf("got %v, want %v", got, e)
 		}
 	})

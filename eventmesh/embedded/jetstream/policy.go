@@ -20,6 +20,9 @@ const (
 	maxDefaultBackoff = 60 * time.Second
 )
 
+// never is longer than any age; sums made with it don't overflow.
+const never = time.Duration(math.MaxInt64 / 2)
+
 // untilTooOld, as a number of retries, means to go on for as long as the store keeps the event.
 const untilTooOld = -1
 
@@ -135,13 +138,14 @@ func (b backoff) wait(n uint64) time.Duration {
 		factor = math.Exp2(factor)
 	}
 	d := float64(b.delay) * factor
-	if d >= math.MaxInt64 {
-		d = math.MaxInt64 / 2 // longer than any age; the sums made with it must not overflow
+	wait := never
+	if d < float64(never) {
+		wait = time.Duration(d)
 	}
 	if b.max > 0 {
-		return min(time.Duration(d), b.max)
+		return min(wait, b.max)
 	}
-	return time.Duration(d)
+	return wait
 }
 
 // action is what becomes of an event after an attempt to deliver it.

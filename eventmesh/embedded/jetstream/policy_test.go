@@ -25,18 +25,30 @@ func TestNewPolicy(t *testing.T) {
 	}{
 		{"none", nil, policy{retries: untilTooOld, backoff: byDefault, timeout: 15 * time.Minute}},
 		{"empty", &eventingduckv1.DeliverySpec{}, policy{retries: untilTooOld, backoff: byDefault, timeout: 15 * time.Minute}},
-		{"only a dead letter sink", &eventingduckv1.DeliverySpec{DeadLetterSink: sink},
-			policy{retries: 0, backoff: byDefault, timeout: 15 * time.Minute, deadLetter: true}},
-		{"only retries", &eventingduckv1.DeliverySpec{Retry: new(int32(3))},
-			policy{retries: 3, backoff: byDefault, timeout: 15 * time.Minute}},
-		{"no retries", &eventingduckv1.DeliverySpec{Retry: new(int32(0))},
-			policy{retries: 0, backoff: byDefault, timeout: 15 * time.Minute}},
-		{"negative retries", &eventingduckv1.DeliverySpec{Retry: new(int32(-4))},
-			policy{retries: 0, backoff: byDefault, timeout: 15 * time.Minute}},
-		{"only a delay", &eventingduckv1.DeliverySpec{BackoffDelay: new("PT2S")},
-			policy{retries: untilTooOld, backoff: backoff{delay: 2 * time.Second}, timeout: 15 * time.Minute}},
-		{"only a policy", &eventingduckv1.DeliverySpec{BackoffPolicy: &linear},
-			policy{retries: untilTooOld, backoff: backoff{linear: true, delay: 200 * time.Millisecond}, timeout: 15 * time.Minute}},
+		{
+			"only a dead letter sink", &eventingduckv1.DeliverySpec{DeadLetterSink: sink},
+			policy{retries: 0, backoff: byDefault, timeout: 15 * time.Minute, deadLetter: true},
+		},
+		{
+			"only retries", &eventingduckv1.DeliverySpec{Retry: new(int32(3))},
+			policy{retries: 3, backoff: byDefault, timeout: 15 * time.Minute},
+		},
+		{
+			"no retries", &eventingduckv1.DeliverySpec{Retry: new(int32(0))},
+			policy{retries: 0, backoff: byDefault, timeout: 15 * time.Minute},
+		},
+		{
+			"negative retries", &eventingduckv1.DeliverySpec{Retry: new(int32(-4))},
+			policy{retries: 0, backoff: byDefault, timeout: 15 * time.Minute},
+		},
+		{
+			"only a delay", &eventingduckv1.DeliverySpec{BackoffDelay: new("PT2S")},
+			policy{retries: untilTooOld, backoff: backoff{delay: 2 * time.Second}, timeout: 15 * time.Minute},
+		},
+		{
+			"only a policy", &eventingduckv1.DeliverySpec{BackoffPolicy: &linear},
+			policy{retries: untilTooOld, backoff: backoff{linear: true, delay: 200 * time.Millisecond}, timeout: 15 * time.Minute},
+		},
 		{"everything", &eventingduckv1.DeliverySpec{
 			DeadLetterSink: sink, Retry: new(int32(10)), BackoffPolicy: &exponential, BackoffDelay: new("PT0.5S"),
 			Timeout: new("PT1M30S"), RetryAfterMax: new("PT10S"),
@@ -77,8 +89,8 @@ func TestBackoffWait(t *testing.T) {
 		{"by default", backoff{delay: 200 * time.Millisecond, max: time.Minute}, map[uint64]time.Duration{
 			0: s / 5, 1: s / 5, 2: 2 * s / 5, 3: 4 * s / 5, 9: 51*s + s/5, 10: time.Minute, 64: time.Minute, math.MaxUint64: time.Minute,
 		}},
-		{"exponential", backoff{delay: s}, map[uint64]time.Duration{1: s, 2: 2 * s, 5: 16 * s, 100: math.MaxInt64 / 2}},
-		{"linear", backoff{linear: true, delay: s}, map[uint64]time.Duration{1: 0, 2: s, 5: 4 * s, math.MaxUint64: math.MaxInt64 / 2}},
+		{"exponential", backoff{delay: s}, map[uint64]time.Duration{1: s, 2: 2 * s, 5: 16 * s, 100: never}},
+		{"linear", backoff{linear: true, delay: s}, map[uint64]time.Duration{1: 0, 2: s, 5: 4 * s, math.MaxUint64: never}},
 		{"none", backoff{}, map[uint64]time.Duration{1: 0, 9: 0}},
 	} {
 		for n, want := range tc.want {
@@ -113,12 +125,22 @@ func TestDecide(t *testing.T) {
 		{"final status with a sink", deadLetter, result{err: failed, status: 422, attempt: 1}, verdict{action: actionDeadLetter, reason: "status 422 is not retried"}},
 		{"no request could be made", twice, result{err: failed, status: -1, attempt: 1}, verdict{action: actionRetry, delay: time.Second}},
 		{"final status, but no end is set", forever, result{err: failed, status: 400, attempt: 50}, verdict{action: actionRetry, delay: time.Minute}},
-		{"too old after the next wait", forever, result{err: failed, status: 500, attempt: 50, age: time.Hour - time.Minute},
-			verdict{action: actionDrop, reason: "still failing at the age of 59m0s"}},
-		{"too old with a sink", deadLetter, result{err: failed, status: 500, attempt: 1, age: time.Hour},
-			verdict{action: actionDeadLetter, reason: "still failing at the age of 1h0m0s"}},
-		{"a wait beyond all ages", policy{retries: 100, backoff: backoff{delay: time.Second}, maxAge: time.Hour},
-			result{err: failed, status: 500, attempt: 99, age: time.Minute}, verdict{action: actionDrop, reason: "still failing at the age of 1m0s"}},
+		{
+			"too old after the next wait", forever,
+			result{err: failed, status: 500, attempt: 50, age: time.Hour - time.Minute},
+			verdict{action: actionDrop, reason: "still failing at the age of 59m0s"},
+		},
+		{
+			"too old with a sink", deadLetter,
+			result{err: failed, status: 500, attempt: 1, age: time.Hour},
+			verdict{action: actionDeadLetter, reason: "still failing at the age of 1h0m0s"},
+		},
+		{
+			"a wait beyond all ages",
+			policy{retries: 100, backoff: backoff{delay: time.Second}, maxAge: time.Hour},
+			result{err: failed, status: 500, attempt: 99, age: time.Minute},
+			verdict{action: actionDrop, reason: "still failing at the age of 1m0s"},
+		},
 		{"Retry-After ignored", twice, result{err: failed, status: 503, attempt: 1, retryAfter: 5 * time.Second}, verdict{action: actionRetry, delay: time.Second}},
 		{"Retry-After", patient, result{err: failed, status: 503, attempt: 1, retryAfter: 5 * time.Second}, verdict{action: actionRetry, delay: 5 * time.Second}},
 		{"Retry-After of a 500", patient, result{err: failed, status: 500, attempt: 1, retryAfter: 5 * time.Second}, verdict{action: actionRetry, delay: time.Second}},

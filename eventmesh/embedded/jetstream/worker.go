@@ -177,7 +177,8 @@ func (w *worker) handle(ctx context.Context, msg jetstream.Msg) {
 	v, err := w.attempt(ctx, e, header, meta)
 	if err != nil && ctx.Err() != nil {
 		// Cut short by us, which says nothing about the subscriber.
-		_ = msg.Nak()
+		// With a delay, as the store forgets over a restart that one without was given back.
+		_ = msg.NakWithDelay(time.Millisecond)
 		return
 	}
 	w.settle(msg, seq, e, v, err)

@@ -1,0 +1,104 @@
+package catalog
+
+import (
+	"maps"
+	"sync"
+	"time"
+
+	osb "github.com/kubernetes-sigs/go-open-service-broker-client/v2"
+)
+
+const (
+	// eager is how long an operation is polled at full pace. Most are done by then.
+	eager = 2 * time.Second
+	// longestPause is the longest time between two polls of an operation that takes longer.
+	longestPause = time.Second
+	// forgotten is how long after the last poll an operation is no longer remembered.
+	forgotten = 10 * time.Minute
+)
+
+// pace keeps operations that take long from costing much. The controller polls at one pace for ever, and writes the
+// instance's status and an Event whenever an answer has a description: twenty times a second for an instance that waits
+// for something a person has to do.
+//
+// So the broker is asked less often the longer an operation takes, and a description is passed on when it is a new one.
+// What the controller does not learn from the broker it learns from pace: still in progress.
+type pace struct {
+	mu         sync.Mutex
+	operations map[string]polled
+}
+
+// polled is what pace remembers of an operation.
+type polled struct {
+	first, last time.Time
+	description string
+}
+
+func newPace() *pace { return &pace{operations: map[string]polled{}} }
+
+// client makes clients like create's that keep to the pace.
+func (p *pace) client(create osb.CreateFunc) osb.CreateFunc {
+	return func(c *osb.ClientConfiguration) (osb.Client, error) {
+		client, err := create(c)
+		if err != nil {
+			return nil, err
+		}
+		return pacedClient{client, p}, nil
+	}
+}
+
+type pacedClient struct {
+	osb.Client
+	pace *pace
+}
+
+// PollLastOperation implements [osb.Client].
+func (c pacedClient) PollLastOperation(r *osb.LastOperationRequest) (*osb.LastOperationResponse, error) {
+	key := r.InstanceID
+	if r.OperationKey != nil {
+		key += "/" + string(*r.OperationKey)
+	}
+	if !c.pace.due(key, time.Now()) {
+		return &osb.LastOperationResponse{State: osb.StateInProgress}, nil
+	}
+	response, err := c.Client.PollLastOperation(r)
+	c.pace.note(key, time.Now(), response)
+	return response, err
+}
+
+// due reports whether it is time to ask for the operation again.
+func (p *pace) due(key string, now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	o, known := p.operations[key]
+	if !known {
+		return true
+	}
+	waited := now.Sub(o.first)
+	return waited < eager || now.Sub(o.last) >= min(waited/10, longestPause)
+}
+
+// note remembers an answer, and takes its description away if the last one had the same. No answer, or one that says
+// that the operation has ended, ends the memory.
+func (p *pace) note(key string, now time.Time, response *osb.LastOperationResponse) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if response == nil || response.State != osb.StateInProgress {
+		delete(p.operations, key)
+		return
+	}
+	o, known := p.operations[key]
+	if !known {
+		maps.DeleteFunc(p.operations, func(_ string, o polled) bool { return now.Sub(o.last) > forgotten })
+		o.first = now
+	}
+	o.last = now
+	if response.Description != nil {
+		if known && *response.Description == o.description {
+			response.Description = nil
+		} else {
+			o.description = *response.Description
+		}
+	}
+	p.operations[key] = o
+}
