@@ -17,13 +17,17 @@ const (
 	forgotten = 10 * time.Minute
 )
 
-// pace keeps operations that take long from costing much. The controller polls at one pace for ever, and writes the
-// instance's status and an Event whenever an answer has a description: twenty times a second for an instance that waits
-// for something a person has to do.
+// pace keeps operations that take long from costing much. The controller polls at one pace for ever, reads a Secret for
+// each poll, and writes the instance's status and an Event whenever the answer has a description: a sixth of a core for
+// one instance that waits for something a person has to do.
 //
 // So the broker is asked less often the longer an operation takes, and a description is passed on when it is a new one.
-// What the controller does not learn from the broker it learns from pace: still in progress.
+// Until it is time to ask, the controller's worker is held back; but never more than some of them, and what comes on top
+// is told that the operation is still in progress.
 type pace struct {
+	done    <-chan struct{}
+	holding chan struct{}
+
 	mu         sync.Mutex
 	operations map[string]polled
 }
@@ -34,7 +38,10 @@ type polled struct {
 	description string
 }
 
-func newPace() *pace { return &pace{operations: map[string]polled{}} }
+// newPace makes a pace that holds back at most so many workers, and none once done is closed.
+func newPace(workers int, done <-chan struct{}) *pace {
+	return &pace{done: done, holding: make(chan struct{}, workers), operations: map[string]polled{}}
+}
 
 // client makes clients like create's that keep to the pace.
 func (p *pace) client(create osb.CreateFunc) osb.CreateFunc {
@@ -58,7 +65,7 @@ func (c pacedClient) PollLastOperation(r *osb.LastOperationRequest) (*osb.LastOp
 	if r.OperationKey != nil {
 		key += "/" + string(*r.OperationKey)
 	}
-	if !c.pace.due(key, time.Now()) {
+	if pause := c.pace.pause(key, time.Now()); pause > 0 && !c.pace.hold(pause) {
 		return &osb.LastOperationResponse{State: osb.StateInProgress}, nil
 	}
 	response, err := c.Client.PollLastOperation(r)
@@ -66,16 +73,34 @@ func (c pacedClient) PollLastOperation(r *osb.LastOperationRequest) (*osb.LastOp
 	return response, err
 }
 
-// due reports whether it is time to ask for the operation again.
-func (p *pace) due(key string, now time.Time) bool {
+// hold returns true after pause, or false at once if no more workers can be spared.
+func (p *pace) hold(pause time.Duration) bool {
+	select {
+	case p.holding <- struct{}{}:
+		defer func() { <-p.holding }()
+	default:
+		return false
+	}
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-p.done:
+		return false
+	}
+}
+
+// pause is how long to wait before asking for the operation again, not positive when it is time.
+func (p *pace) pause(key string, now time.Time) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	o, known := p.operations[key]
-	if !known {
-		return true
-	}
 	waited := now.Sub(o.first)
-	return waited < eager || now.Sub(o.last) >= min(waited/10, longestPause)
+	if !known || waited < eager {
+		return 0
+	}
+	return min(waited/10, longestPause) - now.Sub(o.last)
 }
 
 // note remembers an answer, and takes its description away if the last one had the same. No answer, or one that says

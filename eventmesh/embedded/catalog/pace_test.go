@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	osb "github.com/kubernetes-sigs/go-open-service-broker-client/v2"
@@ -11,36 +12,59 @@ func inProgress(description string) *osb.LastOperationResponse {
 	return &osb.LastOperationResponse{State: osb.StateInProgress, Description: &description}
 }
 
-func TestPaceDue(t *testing.T) {
+func TestPacePause(t *testing.T) {
 	start := time.Unix(0, 0)
 	for _, tc := range []struct {
 		name        string
 		asked, then time.Duration // since the first poll: the last poll, and now
-		want        bool
+		want        time.Duration
 	}{
-		{"at once", 0, 0, true},
-		{"eager", 1900 * time.Millisecond, 1950 * time.Millisecond, true},
-		{"a tenth of 3 s has not passed", 2800 * time.Millisecond, 3 * time.Second, false},
-		{"a tenth of 3 s has passed", 2700 * time.Millisecond, 3 * time.Second, true},
-		{"a second has not passed", 999*time.Second + time.Millisecond, 1000 * time.Second, false},
-		{"a second has passed", 999 * time.Second, 1000 * time.Second, true},
+		{"at once", 0, 0, 0},
+		{"eager", 1900 * time.Millisecond, 1950 * time.Millisecond, 0},
+		{"a tenth of 3 s has not passed", 2800 * time.Millisecond, 3 * time.Second, 100 * time.Millisecond},
+		{"a tenth of 3 s has passed", 2700 * time.Millisecond, 3 * time.Second, 0},
+		{"a second has not passed", 999*time.Second + time.Millisecond, 1000 * time.Second, time.Millisecond},
+		{"a second has passed", 999 * time.Second, 1000 * time.Second, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			p := newPace()
+			p := newPace(1, nil)
 			p.note("a", start, inProgress("wait"))
 			p.note("a", start.Add(tc.asked), inProgress("wait"))
-			if got := p.due("a", start.Add(tc.then)); got != tc.want {
-				t.Errorf("due is %t", got)
+			if got := p.pause("a", start.Add(tc.then)); got != tc.want {
+				t.Errorf("pause is %v, want %v", got, tc.want)
 			}
-			if !p.due("b", start.Add(tc.then)) {
-				t.Error("an operation never polled is not due")
+			if got := p.pause("b", start.Add(tc.then)); got > 0 {
+				t.Errorf("pause of an operation never polled is %v", got)
 			}
 		})
 	}
 }
 
+func TestPaceHold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		done := make(chan struct{})
+		p := newPace(1, done)
+		held := make(chan bool)
+		go func() { held <- p.hold(time.Second) }()
+		synctest.Wait()
+		if p.hold(time.Second) {
+			t.Error("a second worker was held back")
+		}
+		start := time.Now()
+		if !<-held || time.Since(start) != time.Second {
+			t.Errorf("held for %v, want 1s", time.Since(start))
+		}
+		go func() { held <- p.hold(time.Hour) }()
+		synctest.Wait()
+		close(done)
+		if <-held {
+			t.Error("a worker was not let go at the end")
+		}
+	})
+}
+
 func TestPaceDescription(t *testing.T) {
-	p := newPace()
+	p := newPace(1, nil)
 	now := time.Unix(0, 0)
 	for i, step := range []struct {
 		description string
@@ -60,7 +84,7 @@ func TestPaceDescription(t *testing.T) {
 }
 
 func TestPaceForgets(t *testing.T) {
-	p := newPace()
+	p := newPace(1, nil)
 	now := time.Unix(0, 0)
 	p.note("done", now, inProgress("wait"))
 	p.note("done", now, &osb.LastOperationResponse{State: osb.StateSucceeded})

@@ -54,7 +54,7 @@ type Options struct {
 	RetryFor time.Duration
 	// BrokerTimeout bounds one call of a broker, 60 s if zero; whole seconds count.
 	BrokerTimeout time.Duration
-	// Workers is the number of workers per kind, 5 if zero.
+	// Workers is the number of workers per kind, 10 if zero.
 	Workers int
 }
 
@@ -65,7 +65,7 @@ func (o Options) withDefaults() Options {
 	o.Relist = cmp.Or(o.Relist, 24*time.Hour)
 	o.RetryFor = cmp.Or(o.RetryFor, 7*24*time.Hour)
 	o.BrokerTimeout = cmp.Or(o.BrokerTimeout, time.Minute)
-	o.Workers = cmp.Or(o.Workers, 5)
+	o.Workers = cmp.Or(o.Workers, 10)
 	return o
 }
 
@@ -106,7 +106,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	factory := externalversions.NewSharedInformerFactory(client, o.Resync)
-	ctl, err := newController(o, kube, client, factory, recorder)
+	ctl, err := newController(ctx, o, kube, client, factory, recorder)
 	if err != nil {
 		return fmt.Errorf("making controller: %w", err)
 	}
@@ -174,7 +174,7 @@ func newRecorder(events record.EventBroadcaster) (record.EventRecorder, error) {
 	return events.NewRecorder(scheme, corev1.EventSource{Component: "service-catalog-controller-manager"}), nil
 }
 
-func newController(o Options, kube kubernetes.Interface, client clientset.Interface, factory externalversions.SharedInformerFactory, recorder record.EventRecorder) (controller.Controller, error) {
+func newController(ctx context.Context, o Options, kube kubernetes.Interface, client clientset.Interface, factory externalversions.SharedInformerFactory, recorder record.EventRecorder) (controller.Controller, error) {
 	informers := factory.Servicecatalog().V1beta1()
 	return controller.NewController(
 		kube,
@@ -187,7 +187,7 @@ func newController(o Options, kube kubernetes.Interface, client clientset.Interf
 		informers.ServiceBindings(),
 		informers.ClusterServicePlans(),
 		informers.ServicePlans(),
-		newPace().client(osb.NewClient),
+		newPace(o.Workers/2, ctx.Done()).client(osb.NewClient),
 		o.Relist,
 		osb.LatestAPIVersion().HeaderValue(),
 		recorder,

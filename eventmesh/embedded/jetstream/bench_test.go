@@ -7,6 +7,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 	eventingduckv1 "knative.dev/eventing/pkg/apis/duck/v1"
+	"knative.dev/eventing/pkg/kncloudevents"
 )
 
 // BenchmarkChannel measures an event's whole way: POST, store, delivery to each subscriber, over loopback HTTP. One
@@ -22,6 +23,8 @@ func BenchmarkChannel(b *testing.B) {
 }
 
 func benchmarkChannel(b *testing.B, subscribers, senders int) {
+	// What the wiring does for the process (with more).
+	kncloudevents.ConfigureConnectionArgs(&kncloudevents.ConnectionArgs{MaxIdleConns: 1000, MaxIdleConnsPerHost: 100})
 	m := startMesh(b, Options{Dir: b.TempDir()})
 	var specs []eventingduckv1.SubscriberSpec
 	var all []*subscriber

@@ -96,7 +96,7 @@ func post(ctx context.Context, url, id string, edit ...func(*http.Request)) (int
 	for _, f := range edit {
 		f(req)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := senders.Do(req)
 	if err != nil {
 		return 0, err
 	}
@@ -104,6 +104,9 @@ func post(ctx context.Context, url, id string, edit ...func(*http.Request)) (int
 	_, err = io.Copy(io.Discard, resp.Body)
 	return resp.StatusCode, err
 }
+
+// senders keeps enough connections for all senders of a test.
+var senders = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100}}
 
 // accept posts events and requires that they are stored.
 func (m *mesh) accept(ids ...string) {
