@@ -51,6 +51,7 @@ type ResolverRoot interface {
 	Mutation() MutationResolver
 	Namespace() NamespaceResolver
 	NamespaceListItem() NamespaceListItemResolver
+	NamespaceMutationOutput() NamespaceMutationOutputResolver
 	Query() QueryResolver
 	ServiceClass() ServiceClassResolver
 	ServiceInstance() ServiceInstanceResolver
@@ -453,6 +454,7 @@ type ApplicationServiceResolver interface {
 	Entries(ctx context.Context, obj *v1alpha1.Service) ([]v1alpha1.Entry, error)
 }
 type BrokerResolver interface {
+	Labels(ctx context.Context, obj *v11.Broker) (map[string]string, error)
 	URL(ctx context.Context, obj *v11.Broker) (*string, error)
 	Ready(ctx context.Context, obj *v11.Broker) (bool, error)
 	Reason(ctx context.Context, obj *v11.Broker) (string, error)
@@ -474,7 +476,7 @@ type EventActivationResolver interface {
 }
 type FunctionResolver interface {
 	UID(ctx context.Context, obj *v1alpha11.Function) (string, error)
-
+	Labels(ctx context.Context, obj *v1alpha11.Function) (map[string]string, error)
 	Source(ctx context.Context, obj *v1alpha11.Function) (string, error)
 	Dependencies(ctx context.Context, obj *v1alpha11.Function) (string, error)
 	Env(ctx context.Context, obj *v1alpha11.Function) ([]v12.EnvVar, error)
@@ -516,14 +518,19 @@ type MutationResolver interface {
 	DeleteTrigger(ctx context.Context, namespace string, triggerName string) (*v11.Trigger, error)
 }
 type NamespaceResolver interface {
+	Labels(ctx context.Context, obj *v12.Namespace) (map[string]string, error)
 	Status(ctx context.Context, obj *v12.Namespace) (string, error)
 	IsSystemNamespace(ctx context.Context, obj *v12.Namespace) (bool, error)
 	Applications(ctx context.Context, obj *v12.Namespace) ([]string, error)
 }
 type NamespaceListItemResolver interface {
+	Labels(ctx context.Context, obj *v12.Namespace) (map[string]string, error)
 	Status(ctx context.Context, obj *v12.Namespace) (string, error)
 	IsSystemNamespace(ctx context.Context, obj *v12.Namespace) (bool, error)
 	ApplicationsCount(ctx context.Context, obj *v12.Namespace) (*int, error)
+}
+type NamespaceMutationOutputResolver interface {
+	Labels(ctx context.Context, obj *v12.Namespace) (map[string]string, error)
 }
 type QueryResolver interface {
 	Application(ctx context.Context, name string) (*v1alpha1.Application, error)
@@ -2996,7 +3003,7 @@ type Broker {
   "Its namespace."
   namespace: String!
   "Its Kubernetes labels."
-  labels: Labels
+  labels: Labels!
   "Where to send events inside the cluster; null until it is addressable."
   url: URI
   "Whether it takes events."
@@ -5820,18 +5827,18 @@ func (ec *executionContext) _Broker_labels(ctx context.Context, field graphql.Co
 			return ec.fieldContext_Broker_labels(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.Labels, nil
+			return ec.Resolvers.Broker().Labels(ctx, obj)
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v map[string]string) graphql.Marshaler {
-			return ec.marshalOLabels2map(ctx, selections, v)
+			return ec.marshalNLabels2map(ctx, selections, v)
 		},
 		true,
-		false,
+		true,
 	)
 }
 func (ec *executionContext) fieldContext_Broker_labels(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("Broker", field, false, false, "Labels")
+	return graphql.NewScalarFieldContext("Broker", field, true, true, "Labels")
 }
 
 func (ec *executionContext) _Broker_url(ctx context.Context, field graphql.CollectedField, obj *v11.Broker) (ret graphql.Marshaler) {
@@ -6546,7 +6553,7 @@ func (ec *executionContext) _Function_labels(ctx context.Context, field graphql.
 			return ec.fieldContext_Function_labels(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.Labels, nil
+			return ec.Resolvers.Function().Labels(ctx, obj)
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v map[string]string) graphql.Marshaler {
@@ -6557,7 +6564,7 @@ func (ec *executionContext) _Function_labels(ctx context.Context, field graphql.
 	)
 }
 func (ec *executionContext) fieldContext_Function_labels(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("Function", field, false, false, "Labels")
+	return graphql.NewScalarFieldContext("Function", field, true, true, "Labels")
 }
 
 func (ec *executionContext) _Function_source(ctx context.Context, field graphql.CollectedField, obj *v1alpha11.Function) (ret graphql.Marshaler) {
@@ -8409,7 +8416,7 @@ func (ec *executionContext) _Namespace_labels(ctx context.Context, field graphql
 			return ec.fieldContext_Namespace_labels(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.Labels, nil
+			return ec.Resolvers.Namespace().Labels(ctx, obj)
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v map[string]string) graphql.Marshaler {
@@ -8420,7 +8427,7 @@ func (ec *executionContext) _Namespace_labels(ctx context.Context, field graphql
 	)
 }
 func (ec *executionContext) fieldContext_Namespace_labels(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("Namespace", field, false, false, "Labels")
+	return graphql.NewScalarFieldContext("Namespace", field, true, true, "Labels")
 }
 
 func (ec *executionContext) _Namespace_status(ctx context.Context, field graphql.CollectedField, obj *v12.Namespace) (ret graphql.Marshaler) {
@@ -8579,7 +8586,7 @@ func (ec *executionContext) _NamespaceListItem_labels(ctx context.Context, field
 			return ec.fieldContext_NamespaceListItem_labels(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.Labels, nil
+			return ec.Resolvers.NamespaceListItem().Labels(ctx, obj)
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v map[string]string) graphql.Marshaler {
@@ -8590,7 +8597,7 @@ func (ec *executionContext) _NamespaceListItem_labels(ctx context.Context, field
 	)
 }
 func (ec *executionContext) fieldContext_NamespaceListItem_labels(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("NamespaceListItem", field, false, false, "Labels")
+	return graphql.NewScalarFieldContext("NamespaceListItem", field, true, true, "Labels")
 }
 
 func (ec *executionContext) _NamespaceListItem_status(ctx context.Context, field graphql.CollectedField, obj *v12.Namespace) (ret graphql.Marshaler) {
@@ -8694,7 +8701,7 @@ func (ec *executionContext) _NamespaceMutationOutput_labels(ctx context.Context,
 			return ec.fieldContext_NamespaceMutationOutput_labels(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.Labels, nil
+			return ec.Resolvers.NamespaceMutationOutput().Labels(ctx, obj)
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v map[string]string) graphql.Marshaler {
@@ -8705,7 +8712,7 @@ func (ec *executionContext) _NamespaceMutationOutput_labels(ctx context.Context,
 	)
 }
 func (ec *executionContext) fieldContext_NamespaceMutationOutput_labels(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("NamespaceMutationOutput", field, false, false, "Labels")
+	return graphql.NewScalarFieldContext("NamespaceMutationOutput", field, true, true, "Labels")
 }
 
 func (ec *executionContext) _Query_application(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
@@ -13829,10 +13836,11 @@ func (ec *executionContext) _Broker(ctx context.Context, sel ast.SelectionSet, o
 				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "labels":
-			out.Values[i] = ec._Broker_labels(ctx, field, obj)
-			if out.Values[i] == graphql.RequiredNull {
-				atomic.AddUint32(&out.Invalids, 1)
-			}
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Broker_labels(ctx, field, obj)
+				})
 		case "url":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
 				true, false,
@@ -14189,10 +14197,11 @@ func (ec *executionContext) _Function(ctx context.Context, sel ast.SelectionSet,
 					return ec._Function_UID(ctx, field, obj)
 				})
 		case "labels":
-			out.Values[i] = ec._Function_labels(ctx, field, obj)
-			if out.Values[i] == graphql.Null {
-				atomic.AddUint32(&out.Invalids, 1)
-			}
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Function_labels(ctx, field, obj)
+				})
 		case "source":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
 				true, true,
@@ -14921,10 +14930,11 @@ func (ec *executionContext) _Namespace(ctx context.Context, sel ast.SelectionSet
 				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "labels":
-			out.Values[i] = ec._Namespace_labels(ctx, field, obj)
-			if out.Values[i] == graphql.RequiredNull {
-				atomic.AddUint32(&out.Invalids, 1)
-			}
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Namespace_labels(ctx, field, obj)
+				})
 		case "status":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
 				true, true,
@@ -15015,10 +15025,11 @@ func (ec *executionContext) _NamespaceListItem(ctx context.Context, sel ast.Sele
 				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "labels":
-			out.Values[i] = ec._NamespaceListItem_labels(ctx, field, obj)
-			if out.Values[i] == graphql.RequiredNull {
-				atomic.AddUint32(&out.Invalids, 1)
-			}
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._NamespaceListItem_labels(ctx, field, obj)
+				})
 		case "status":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
 				true, true,
@@ -15068,13 +15079,14 @@ func (ec *executionContext) _NamespaceMutationOutput(ctx context.Context, sel as
 		case "name":
 			out.Values[i] = ec._NamespaceMutationOutput_name(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "labels":
-			out.Values[i] = ec._NamespaceMutationOutput_labels(ctx, field, obj)
-			if out.Values[i] == graphql.Null {
-				out.Invalids++
-			}
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._NamespaceMutationOutput_labels(ctx, field, obj)
+				})
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}

@@ -167,6 +167,10 @@ func steady(v any) any {
 				v[key] = steady(value)
 			}
 		}
+		// Fields are resolved side by side, so their errors come in any order.
+		if errs, ok := v["errors"].([]any); ok {
+			slices.SortFunc(errs, func(a, b any) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
+		}
 	case []any:
 		for i := range v {
 			v[i] = steady(v[i])

@@ -50,7 +50,7 @@ func (r mutationResolver) CreateApplication(ctx context.Context, name string, de
 	if err := r.Cluster.Client(ctx).Create(ctx, app); err != nil {
 		return nil, err
 	}
-	return &graph.ApplicationMutationOutput{Name: app.Name, Description: app.Spec.Description, Labels: app.Spec.Labels}, nil
+	return &graph.ApplicationMutationOutput{Name: app.Name, Description: app.Spec.Description, Labels: notNil(app.Spec.Labels)}, nil
 }
 
 func (r mutationResolver) DeleteApplication(ctx context.Context, name string) (*graph.DeleteApplicationOutput, error) {
@@ -77,10 +77,16 @@ func (r mutationResolver) RegisterApplicationService(ctx context.Context, applic
 func (r mutationResolver) UnregisterApplicationService(ctx context.Context, application, id string) (*appv1.Service, error) {
 	c := r.Cluster.Client(ctx)
 	before, err := service(ctx, c, application, id)
-	if err != nil {
+	if apierrors.IsNotFound(err) {
+		// The cache may not show it yet, or an interrupted call may have left its documents: that is for the next line.
+		before = &appv1.Service{ID: id}
+	} else if err != nil {
 		return nil, err
 	}
-	return before, eventmesh.UnregisterService(ctx, c, application, id)
+	if err := eventmesh.UnregisterService(ctx, c, application, id); err != nil {
+		return nil, err
+	}
+	return before, nil
 }
 
 // service reads one service of an application.
@@ -178,7 +184,7 @@ func (applicationResolver) Description(_ context.Context, app *appv1.Application
 }
 
 func (applicationResolver) Labels(_ context.Context, app *appv1.Application) (map[string]string, error) {
-	return app.Spec.Labels, nil
+	return notNil(app.Spec.Labels), nil
 }
 
 func (applicationResolver) Services(_ context.Context, app *appv1.Application) ([]appv1.Service, error) {

@@ -37,6 +37,10 @@ type brokerResolver struct{ *Resolver }
 // Broker returns the resolver of Brokers.
 func (r *Resolver) Broker() graph.BrokerResolver { return brokerResolver{r} }
 
+func (brokerResolver) Labels(_ context.Context, b *eventingv1.Broker) (map[string]string, error) {
+	return notNil(b.Labels), nil
+}
+
 func (brokerResolver) URL(_ context.Context, b *eventingv1.Broker) (*string, error) {
 	if b.Status.Address == nil || b.Status.Address.URL == nil {
 		return nil, nil

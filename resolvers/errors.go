@@ -16,6 +16,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
+
+	"github.com/kyma-eventmesh/kyma-console/k8s"
 )
 
 // The values of extensions.code. Errors in a document itself have gqlgen's codes: GRAPHQL_PARSE_FAILED,
@@ -53,8 +55,8 @@ var table = []struct {
 	message string
 }{
 	{is: isNamespaceTerminating, code: codeConflict},
-	{is: isRefusedByAdmission, code: codeForbidden},
-	{is: apierrors.IsForbidden, code: codeForbidden, message: accessDenied},
+	{is: k8s.Denied, code: codeForbidden, message: accessDenied},
+	{is: apierrors.IsForbidden, code: codeForbidden}, // by admission, such as an exceeded quota: that explains itself
 	{is: apierrors.IsUnauthorized, code: codeUnauthenticated, message: "unauthorized"},
 	{is: apierrors.IsNotFound, code: codeNotFound},
 	{is: apierrors.IsAlreadyExists, code: codeAlreadyExists},
@@ -162,12 +164,6 @@ func detailsOf(err error) *metav1.StatusDetails {
 // isNamespaceTerminating finds one of the refusals that have nothing to do with who asks.
 func isNamespaceTerminating(err error) bool {
 	return apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause)
-}
-
-// isRefusedByAdmission tells a refusal that explains itself, such as an exceeded quota, from one for want of rights,
-// whose reason package k8s has replaced.
-func isRefusedByAdmission(err error) bool {
-	return apierrors.IsForbidden(err) && !strings.HasSuffix(err.Error(), accessDenied)
 }
 
 func isNumberError(err error) bool {

@@ -156,6 +156,10 @@ func (functionResolver) UID(_ context.Context, f *functionsv1.Function) (string,
 	return string(f.UID), nil
 }
 
+func (functionResolver) Labels(_ context.Context, f *functionsv1.Function) (map[string]string, error) {
+	return notNil(f.Labels), nil
+}
+
 func (functionResolver) Source(_ context.Context, f *functionsv1.Function) (string, error) {
 	return f.Spec.Source, nil
 }

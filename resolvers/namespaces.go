@@ -68,8 +68,17 @@ type namespaceResolver struct{ *Resolver }
 // Namespace returns the resolver of namespaces in detail.
 func (r *Resolver) Namespace() graph.NamespaceResolver { return namespaceResolver{r} }
 
+// NamespaceMutationOutput returns the resolver of namespaces that were written.
+func (r *Resolver) NamespaceMutationOutput() graph.NamespaceMutationOutputResolver {
+	return namespaceResolver{r}
+}
+
 // NamespaceListItem returns the resolver of namespaces in a list.
 func (r *Resolver) NamespaceListItem() graph.NamespaceListItemResolver { return namespaceResolver{r} }
+
+func (namespaceResolver) Labels(_ context.Context, n *corev1.Namespace) (map[string]string, error) {
+	return notNil(n.Labels), nil
+}
 
 func (namespaceResolver) Status(_ context.Context, n *corev1.Namespace) (string, error) {
 	return string(n.Status.Phase), nil

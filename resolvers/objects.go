@@ -68,6 +68,14 @@ func remove(ctx context.Context, c client.Client, obj client.Object) error {
 	return c.Delete(ctx, target)
 }
 
+// notNil is l, but never nil: where a field must not be null, gqlgen refuses a nil map.
+func notNil(l map[string]string) map[string]string {
+	if l == nil {
+		return map[string]string{}
+	}
+	return l
+}
+
 // deref is what p points to, the zero value for nil.
 func deref[T any](p *T) T {
 	if p == nil {

@@ -122,7 +122,7 @@ func read(a admission.Attributes) (*request, error) {
 	}
 	r := &request{raw: raw, obj: newTyped(raw.GetKind()), namespace: a.GetNamespace(), user: a.GetUserInfo()}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(raw.Object, r.obj); err != nil {
-		return nil, apierrors.NewBadRequest(err.Error())
+		return nil, apierrors.NewBadRequest(fmt.Sprintf("%s %q cannot be decoded: %v", raw.GetKind(), raw.GetName(), err))
 	}
 	if a.GetOperation() != admission.Update {
 		return r, nil
