@@ -98,7 +98,9 @@ func benchSeed(b *testing.B, name string) {
 		})
 	})
 	eventually(b, func() error {
-		var answer struct{ ServiceClass *struct{ Plans []struct{ Name string } } }
+		var answer struct {
+			ServiceClass *struct{ Plans []struct{ Name string } }
+		}
 		err := shared.query(b.Context(), `query($ns: String!) { serviceClass(namespace: $ns, name: $ns) { plans { name } } }`, map[string]any{"ns": name}, &answer)
 		if err == nil && (answer.ServiceClass == nil || len(answer.ServiceClass.Plans) == 0) {
 			err = errors.New("no plan yet")

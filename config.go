@@ -16,7 +16,6 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 
 	"github.com/kyma-eventmesh/kyma-console/k8s"
-	"github.com/kyma-eventmesh/kyma-console/k8s/embedded"
 )
 
 // envPrefix begins the environment variable of every flag: --data-dir is KYMA_CONSOLE_DATA_DIR.
@@ -93,7 +92,7 @@ func fromEnvironment(f *pflag.FlagSet, lookup func(string) (string, bool)) error
 // validate says what is wrong with c, all of it.
 func (c *config) validate() error {
 	var errs []error
-	for _, address := range []string{c.listen, c.connectorListen, c.brokerListen} {
+	for _, address := range c.addresses() {
 		host, _, err := net.SplitHostPort(address)
 		switch {
 		case err != nil:
@@ -113,6 +112,14 @@ func (c *config) validate() error {
 	return errors.Join(errs...)
 }
 
+// addresses are those to listen on, in the order of the ports. On an existing cluster only the console listens.
+func (c *config) addresses() []string {
+	if !c.embedded() {
+		return []string{c.listen}
+	}
+	return []string{c.listen, c.connectorListen, c.brokerListen}
+}
+
 // embedded reports whether the cluster is in this process.
 func (c *config) embedded() bool { return c.kubeconfig == "" && !k8s.InCluster() }
 
@@ -126,29 +133,6 @@ func (c *config) anonymous() user.Info {
 		groups = append(groups, user.SystemPrivilegedGroup) // the same user as in the kubeconfig
 	}
 	return &user.DefaultInfo{Name: c.anonymousUser, Groups: groups}
-}
-
-// printReady tells the user where everything is and what to do next.
-func (c *config) printReady(out io.Writer, plane *embedded.ControlPlane, console, connector net.Addr) {
-	w := func(format string, a ...any) { fmt.Fprintf(out, format+"\n", a...) }
-	w("")
-	w("kyma-console is ready.")
-	w("  GraphQL       http://%s/graphql", console)
-	w("  Playground    http://%s/playground", console)
-	if plane == nil {
-		return
-	}
-	w("  Connector     http://%s/<application>/events", connector)
-	w("  kubectl       kubectl --kubeconfig %s get applications", relative(plane.Kubeconfig()))
-	w("  Log           %s", relative(filepath.Join(c.dataDir, "log")))
-	w("")
-	if c.demo {
-		w("Next: open the playground and run the query meshStatus, or")
-		w("  kubectl --kubeconfig %s get triggers,functions -A", relative(plane.Kubeconfig()))
-		return
-	}
-	w("Next, in another terminal: bring an application's event to a function")
-	w("  KYMA_CONSOLE=http://%s CONNECTOR=http://%s examples/order-created.sh", console, connector)
 }
 
 // relative is path as the user would write it here.

@@ -21,7 +21,7 @@ var ours = []struct {
 }{
 	{"", []string{"/**"}},
 	{"/web/**", nil},
-	{"/resolvers/scalars", nil},
+	{"/resolvers/scalars", []string{"/k8s/apis/**"}},
 	{"/resolvers", []string{"/resolvers/scalars", "/graph", "/eventmesh", "/k8s", "/k8s/apis/**"}},
 	{"/graph", []string{"/resolvers/scalars", "/eventmesh", "/k8s", "/k8s/apis/**"}},
 	{"/eventmesh/embedded/env", nil},
@@ -111,5 +111,20 @@ func goList(t *testing.T) []goPackage {
 			t.Fatalf("go list: %v", err)
 		}
 		packages = append(packages, p)
+	}
+}
+
+// TestClusterBuild holds what a build for clusters does without: the API server and the mesh in this process.
+func TestClusterBuild(t *testing.T) {
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-tags", "cluster", ".").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	for imported := range strings.Lines(string(out)) {
+		for _, h := range heavy {
+			if strings.HasPrefix(imported, h.module) {
+				t.Errorf("a build with the tag cluster carries %s", strings.TrimSpace(imported))
+			}
+		}
 	}
 }

@@ -24,15 +24,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
-	"github.com/kyma-eventmesh/kyma-console/eventmesh/broker"
-	"github.com/kyma-eventmesh/kyma-console/eventmesh/connector"
-	"github.com/kyma-eventmesh/kyma-console/eventmesh/controllers"
-	"github.com/kyma-eventmesh/kyma-console/eventmesh/demo"
-	mesh "github.com/kyma-eventmesh/kyma-console/eventmesh/embedded"
-	"github.com/kyma-eventmesh/kyma-console/eventmesh/embedded/catalog"
 	"github.com/kyma-eventmesh/kyma-console/k8s"
-	"github.com/kyma-eventmesh/kyma-console/k8s/apis"
-	"github.com/kyma-eventmesh/kyma-console/k8s/embedded"
 	"github.com/kyma-eventmesh/kyma-console/resolvers"
 	"github.com/kyma-eventmesh/kyma-console/web"
 )
@@ -60,123 +52,75 @@ func run(ctx context.Context, c config, out io.Writer) (err error) {
 	defer closeLog()
 
 	// Listening comes first: a port that is taken is found out before anything has started.
-	ports, err := listen(c.listen, c.connectorListen, c.brokerListen)
+	ports, err := listen(c.addresses()...)
 	if err != nil {
 		return err
 	}
 	defer ports.close()
-	console, events, services := ports[0], ports[1], ports[2]
 
-	var plane *embedded.ControlPlane
-	defer func() {
-		if plane != nil {
-			err = errors.Join(err, plane.Stop())
-		}
-	}()
+	here := &local{config: c, log: log}
+	defer func() { err = errors.Join(err, here.stop()) }()
 	cluster, err := k8s.Open(ctx, k8s.Options{
 		Kubeconfig: c.kubeconfig,
 		Anonymous:  c.anonymous(),
 		Fallback: func(ctx context.Context) (*rest.Config, error) {
 			fmt.Fprintln(out, "Starting Kubernetes, Knative Eventing and Service Catalog in this process ...")
-			if plane, err = startControlPlane(ctx, c.dataDir, log); err != nil {
-				return nil, err
-			}
-			return plane.Config(), nil
+			return here.start(ctx)
 		},
 	})
 	if err != nil {
 		return err
 	}
-	root := &resolvers.Resolver{Cluster: cluster, Log: log.logger}
-	g, ctx := errgroup.WithContext(ctx)
-	serve := func(name string, ln net.Listener, h http.Handler) {
-		g.Go(func() error {
-			if err := web.Serve(ctx, ln, h, web.ServeOptions{Log: log.logger}); err != nil {
-				return fmt.Errorf("serving the %s: %w", name, err)
-			}
-			return nil
-		})
-	}
 
-	if plane != nil {
-		manager := cluster.Manager()
-		ingress := connector.New(connector.Options{Client: manager.GetClient(), Log: log.logger})
-		m, err := mesh.New(mesh.Options{
-			Manager: manager, Config: plane.Config(), DataDir: c.dataDir, Sources: ingress.SourceHandler(), Log: log.file,
-		})
-		if err != nil {
+	g, ctx := errgroup.WithContext(ctx)
+	root := &resolvers.Resolver{Cluster: cluster, Log: log.logger}
+	if here.running() {
+		root.FunctionLogs = here.functionLogs
+		if err := here.run(ctx, g, cluster, ports[connectorPort], ports[brokerPort]); err != nil {
 			return err
-		}
-		defer func() { err = errors.Join(err, m.Close()) }()
-		brokerURL := "http://" + services.Addr().String()
-		if err := controllers.Setup(manager, controllers.Options{BrokerURL: brokerURL, Adapter: m}); err != nil {
-			return err
-		}
-		root.FunctionLogs = m.FunctionLogs
-		cluster.AddCheck("event mesh", m.Ready)
-		serve("Application Connector", events, ingress)
-		serve("Application Broker", services, broker.New(broker.Options{
-			Client: manager.GetClient(), Live: manager.GetAPIReader(), Log: log.logger,
-		}))
-		g.Go(func() error { return m.Run(ctx) })
-		g.Go(func() error { return watchControlPlane(ctx, plane) })
-		if c.demo {
-			g.Go(func() error {
-				if err := waitReady(ctx, cluster); err != nil {
-					return nil // as below
-				}
-				return demo.Run(ctx, demo.Options{
-					Client: manager.GetClient(), Connector: "http://" + events.Addr().String(), Log: log.logger,
-				})
-			})
 		}
 	}
 	if err := resolvers.SetupIndexes(ctx, cluster.Manager().GetFieldIndexer()); err != nil {
 		return err
 	}
-	serve("console", console, web.New(web.Config{
+	console := web.New(web.Config{
 		Authenticate: cluster.Authenticate,
 		GraphQL:      resolvers.NewHandler(root, resolvers.Limits{}),
 		Schema:       schema,
 		Ready:        cluster.Ready,
 		Metrics:      metrics.Registry,
 		Log:          log.logger,
-		Loopback:     isLoopback(console.Addr()),
-	}))
+		Loopback:     isLoopback(ports[consolePort].Addr()),
+	})
+	g.Go(func() error { return serve(ctx, "console", ports[consolePort], console, log.logger) })
 	g.Go(func() error { return cluster.Run(ctx) })
 	g.Go(func() error {
-		if err := waitReady(ctx, cluster); err != nil {
-			return nil // ended before it was ready, for a reason that another part returns
+		if waitReady(ctx, cluster) == nil { // else it ended before, for a reason that another part returns
+			printReady(out, here, ports)
 		}
-		c.printReady(out, plane, console.Addr(), events.Addr())
 		return nil
 	})
 	return g.Wait()
 }
 
-// startControlPlane starts Kubernetes with every kind that the program uses, and Service Catalog's admission in it.
-func startControlPlane(ctx context.Context, dataDir string, log logs) (*embedded.ControlPlane, error) {
-	ours, err := apis.CRDs()
-	if err != nil {
-		return nil, fmt.Errorf("reading definitions: %w", err)
+// serve answers on ln with h until ctx ends. what is the name of it, for a person.
+func serve(ctx context.Context, what string, ln net.Listener, h http.Handler, log *slog.Logger) error {
+	if err := web.Serve(ctx, ln, h, web.ServeOptions{Log: log}); err != nil {
+		return fmt.Errorf("serving the %s: %w", what, err)
 	}
-	theirs, err := mesh.CRDs()
-	if err != nil {
-		return nil, fmt.Errorf("reading definitions: %w", err)
-	}
-	return embedded.Start(ctx, embedded.Options{
-		DataDir: dataDir, Log: log.file, CRDs: append(ours, theirs...),
-		Plugins: []embedded.AdmissionPlugin{{Name: catalog.PluginName, New: catalog.NewPlugin}},
-	})
+	return nil
 }
 
-// watchControlPlane returns when ctx ends, or with the reason why the control plane did.
-func watchControlPlane(ctx context.Context, plane *embedded.ControlPlane) error {
-	select {
-	case <-ctx.Done():
-		return nil
-	case <-plane.Done():
-		return fmt.Errorf("the control plane ended: %w", plane.Err())
+// printReady tells the user where everything is.
+func printReady(out io.Writer, here *local, ports listeners) {
+	w := func(format string, a ...any) { fmt.Fprintf(out, format+"\n", a...) }
+	console := ports[consolePort].Addr()
+	w("")
+	w("kyma-console is ready.")
+	w("  GraphQL       http://%s/graphql", console)
+	w("  Playground    http://%s/playground", console)
+	if here.running() {
+		here.printReady(w, console, ports[connectorPort].Addr())
 	}
 }
 
@@ -194,8 +138,14 @@ func waitReady(ctx context.Context, cluster *k8s.Cluster) error {
 	return nil
 }
 
-// listeners are the open ports, in the order in which they were asked for.
+// listeners are the open ports, in the order of config.addresses.
 type listeners []net.Listener
+
+const (
+	consolePort = iota
+	connectorPort
+	brokerPort
+)
 
 func listen(addresses ...string) (listeners, error) {
 	var all listeners

@@ -27,7 +27,9 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/kyma-eventmesh/kyma-console/eventmesh"
 	"github.com/kyma-eventmesh/kyma-console/eventmesh/embedded/catalog"
@@ -53,6 +55,7 @@ var shared *world
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	ctrllog.SetLogger(klog.Logger{}) // which says nothing
 	os.Exit(run(m))
 }
 
@@ -182,7 +185,8 @@ func steady(v any) any {
 // TestScripts plays testdata/*.txtar. A script has objects.yaml, which is made first, status included, and then steps:
 // each NAME.graphql is sent, in order, and must be answered as NAME.json says. "# as USER" on its first line sends it as
 // that user instead of admin. Queries are repeated until the answer is right, for the caches follow a write with some
-// delay; mutations are sent once. Cluster-scoped names must differ from script to script.
+// delay; mutations are sent once. Cluster-scoped names must differ from script to script, and a script cannot
+// be played twice in one process: -count=1.
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {

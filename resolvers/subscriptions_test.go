@@ -131,6 +131,22 @@ func made(t *testing.T, text string) *unstructured.Unstructured {
 	return obj
 }
 
+// known waits until the caches of the API show obj.
+func known(t *testing.T, obj client.Object) {
+	t.Helper()
+	typed, err := shared.cluster.Manager().GetScheme().New(obj.GetObjectKind().GroupVersionKind())
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = wait.PollUntilContextTimeout(t.Context(), 5*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
+		err := shared.cluster.Manager().GetCache().Get(ctx, client.ObjectKeyFromObject(obj), typed.(client.Object))
+		return err == nil, client.IgnoreNotFound(err)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // touch changes an annotation of obj.
 func touch(ctx context.Context, t *testing.T, obj client.Object, value string) {
 	t.Helper()
@@ -198,6 +214,7 @@ func TestSubscriptions(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			prefix := strings.ToLower(tt.name) + "-"
 			old := made(t, strings.ReplaceAll(tt.manifest, "NAME", prefix+"old"))
+			known(t, old)
 			s := subscribe(t, "admin", tt.document)
 			s.awaitStart(tt.field, old)
 			if tt.silent != "" {
@@ -261,7 +278,6 @@ func TestMeshStatusEvent(t *testing.T) {
 	mapping := func(name string) *unstructured.Unstructured {
 		return made(t, `{apiVersion: applicationconnector.kyma-project.io/v1alpha1, kind: ApplicationMapping, metadata: {name: `+name+`, namespace: streams-mesh}, spec: {}}`)
 	}
-	mapping("old")
 	s := subscribe(t, "admin", `subscription { meshStatusEvent(namespace: "streams-mesh") { type path { application ready rootCause } } }`)
 	var started *message
 	n := 0

@@ -86,7 +86,7 @@ func decideOperation(operation string, req instance, a *appv1.EventActivation) (
 
 // waiting says what an EventActivation waits for: the first part of the path that is not ready.
 func waiting(a *appv1.EventActivation) string {
-	for _, part := range []string{appv1.ConditionChannelReady, appv1.ConditionSubscriptionReady, appv1.ConditionBrokerReady, appv1.ConditionReady} {
+	for _, part := range []string{appv1.ConditionChannelReady, appv1.ConditionBrokerReady, appv1.ConditionSubscriptionReady, appv1.ConditionReady} {
 		c := meta.FindStatusCondition(a.Status.Conditions, part)
 		if c == nil || c.Status == "True" {
 			continue

@@ -34,12 +34,12 @@ func TestDecideOperation(t *testing.T) {
 			activation: recordOf(request(nil), func(a *appv1.EventActivation) {
 				a.Status.Conditions = []metav1.Condition{
 					condition(appv1.ConditionReady, "ChannelNotFound", "not this"),
-					condition(appv1.ConditionBrokerReady, "BrokerNotFound", "nor this"),
-					condition(appv1.ConditionSubscriptionReady, "SubscriptionNotReady", "the Subscription waits"),
+					condition(appv1.ConditionSubscriptionReady, "SubscriptionNotReady", "nor this"),
+					condition(appv1.ConditionBrokerReady, "BrokerNotFound", "the Broker is on its way"),
 					{Type: appv1.ConditionChannelReady, Status: metav1.ConditionTrue},
 				}
 			}),
-			want: state("in progress", "the Subscription waits"),
+			want: state("in progress", "the Broker is on its way"),
 		},
 		{
 			name: "a part without message", operation: "provision",

@@ -171,13 +171,14 @@ func (c *call) finish(in *input) {
 	case errors.As(c.err, &thrown):
 		c.log.print(thrown.line)
 	case errors.As(c.err, &overflow):
-		c.err, f.vm = errors.New("Maximum call stack size exceeded"), nil
+		c.err, f.vm = errStackOverflow, nil
 		c.log.print("Uncaught RangeError: " + c.err.Error())
 	case in != nil:
 		c.log.print(c.err.Error())
 	}
 	// What the function keeps from call to call counts as well. A new VM forgets it, as a restarted pod would.
-	if f.vm != nil && readHeap().live > f.base+uint64(f.config.memory) {
+	live := readHeap().live
+	if f.base = min(f.base, live); live > f.base+uint64(f.config.memory) {
 		f.vm = nil
 	}
 	f.mu.Lock()

@@ -18,6 +18,8 @@ var (
 	errQueueFull = errors.New("too many calls are waiting for the function")
 	errBusy      = errors.New("the function was busy with other calls for too long")
 	errMemory    = errors.New("took too much memory")
+	// errStackOverflow has JavaScript's own words.
+	errStackOverflow = &thrownError{message: "Maximum call stack size exceeded", line: "Uncaught RangeError: Maximum call stack size exceeded"}
 )
 
 // config is a function as it is to run.

@@ -24,8 +24,8 @@ type watchdog struct {
 
 // watch is one call under the watchdog's eyes.
 type watch struct {
-	limit uint64 // bytes
-	base  uint64 // live bytes when it began
+	limit uint64        // bytes
+	base  atomic.Uint64 // the fewest live bytes there were since it began
 	order uint64
 	idle  atomic.Bool // it waits for a timer, and allocates nothing
 	kill  func()
@@ -35,7 +35,8 @@ func newWatchdog() *watchdog { return &watchdog{watched: map[*watch]struct{}{}} 
 
 // begin watches a call that may take limit bytes more than there are now. kill interrupts it; it must not block.
 func (d *watchdog) begin(limit int64, kill func()) *watch {
-	w := &watch{limit: uint64(max(limit, 0)), base: readHeap().live, kill: kill}
+	w := &watch{limit: uint64(max(limit, 0)), kill: kill}
+	w.base.Store(readHeap().live)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.began++
@@ -75,7 +76,10 @@ func (d *watchdog) suspicious(w *watch) bool {
 		return false
 	}
 	now := readHeap()
-	return now.objects > w.base+w.limit && now.objects > now.live+w.limit/4
+	if now.live < w.base.Load() { // something that was on its way out when the call began is gone
+		w.base.Store(now.live)
+	}
+	return now.objects > w.base.Load()+w.limit && now.objects > now.live+w.limit/4
 }
 
 // blame returns the call to interrupt when so many bytes are live: of those that compute, and since whose beginning more
@@ -83,7 +87,7 @@ func (d *watchdog) suspicious(w *watch) bool {
 func (d *watchdog) blame(live uint64) *watch {
 	var youngest *watch
 	for w := range d.watched {
-		if !w.idle.Load() && live > w.base+w.limit && (youngest == nil || w.order > youngest.order) {
+		if !w.idle.Load() && live > w.base.Load()+w.limit && (youngest == nil || w.order > youngest.order) {
 			youngest = w
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"k8s.io/apimachinery/pkg/types"
@@ -20,6 +21,8 @@ type Channels struct {
 	sender  *sender
 	metrics *metrics
 	reader  client.Reader // cached; nil without Setup
+
+	lastRefusal atomic.Int64 // when a refused event was last logged, in Unix seconds
 
 	mu       sync.RWMutex
 	channels map[types.NamespacedName]*channel
@@ -84,8 +87,8 @@ func (c *Channels) known() map[types.NamespacedName]types.UID {
 }
 
 // apply makes the stream of a channel and the consumers of its subscribers what they should be, and starts, changes
-// and stops the workers. uid tells a channel from an earlier one of its name, whose events go. keep has subscribers that are
-// not in the list, but whose events are not to be forgotten.
+// and stops the workers. uid tells a channel from an earlier one of its name, whose events go. keep has subscribers
+// that are not in the list, but whose events are not to be forgotten.
 //
 // The error is that of the channel as a whole; the map has the errors of single subscribers, to whom nothing is
 // delivered while there is one. Their events are kept.

@@ -18,9 +18,9 @@
 //
 // # Delivery
 //
-// At least once, in no order. There is no de-duplication: a sender that uses an id twice gets both events delivered. An event that was on
-// its way when the process died comes back about ten seconds after its start. Each subscriber is served on its own,
-// Options.Concurrency events at a time, so that one that fails or hangs delays no other.
+// At least once, in no order. There is no de-duplication: a sender that uses an id twice gets both events delivered.
+// An event that was on its way when the process died comes back about ten seconds later. Each subscriber is served on
+// its own, Options.Concurrency events at a time, so that one that fails or hangs delays no other.
 //
 // A failed delivery is repeated as spec.subscribers[].delivery says. Where it says nothing, this is the rule:
 //

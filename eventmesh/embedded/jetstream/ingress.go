@@ -12,7 +12,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // storeTimeout bounds how long a sender waits for its event to be stored.
@@ -58,8 +58,7 @@ func (c *Channels) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if status, err := c.store(r.Context(), ch, e, r.Header); err != nil {
-		c.metrics.count(key, resultRefused)
-		c.opts.Log.Warn("event refused", "channel", key.String(), "id", e.ID(), "type", e.Type(), "source", e.Source(), "err", err)
+		c.refused(key, err)
 		http.Error(w, "the event could not be stored: "+err.Error(), status)
 		return
 	}
@@ -71,6 +70,15 @@ func (c *Channels) isClosed() bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	return c.closed
+}
+
+// refused counts an event that could not be stored. It is logged once a second: a full channel refuses many.
+func (c *Channels) refused(key types.NamespacedName, err error) {
+	c.metrics.count(key, resultRefused)
+	now, last := time.Now().Unix(), c.lastRefusal.Load()
+	if now != last && c.lastRefusal.CompareAndSwap(last, now) {
+		c.opts.Log.Warn("events are refused", "channel", key.String(), "err", err)
+	}
 }
 
 // readEvent reads the event of a request. With an error goes the status to answer.
@@ -102,7 +110,7 @@ func (c *Channels) store(ctx context.Context, ch *channel, e *event.Event, h htt
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	// No message id: a sender that uses an event's id twice must not lose the second.
-	_, err = c.server.publish.PublishMsg(ctx, msg, jetstream.WithExpectStream(ch.stream))
+	_, err = c.server.publish.PublishMsg(ctx, msg)
 	switch {
 	case errors.Is(err, nats.ErrMaxPayload):
 		return http.StatusRequestEntityTooLarge, err

@@ -36,6 +36,12 @@ type mesh struct {
 // startMesh starts a mesh on a store. It is stopped with the test, unless that stops it earlier.
 func startMesh(t testing.TB, o Options) *mesh {
 	t.Helper()
+	return newMesh(t, o, func(s *Server, o Options) (*Channels, error) { return newChannels(t.Context(), s, o) })
+}
+
+// newMesh is startMesh with another way to make the channels.
+func newMesh(t testing.TB, o Options, channels func(*Server, Options) (*Channels, error)) *mesh {
+	t.Helper()
 	m := &mesh{t: t, log: &syncBuffer{}}
 	o.Log = slog.New(slog.NewJSONHandler(m.log, nil))
 	o.ServerLog = slog.New(slog.DiscardHandler)
@@ -43,7 +49,7 @@ func startMesh(t testing.TB, o Options) *mesh {
 	if m.server, err = Start(o); err != nil {
 		t.Fatal(err)
 	}
-	if m.Channels, err = newChannels(t.Context(), m.server, o); err != nil {
+	if m.Channels, err = channels(m.server, o); err != nil {
 		m.server.Close()
 		t.Fatal(err)
 	}

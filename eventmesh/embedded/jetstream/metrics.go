@@ -1,6 +1,7 @@
 package jetstream
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,7 +28,11 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		Help: "Events of durable channels, by what became of them. Accepted and refused count requests, all else deliveries to a subscriber.",
 	}, []string{"namespace", "channel", "result"})}
 	if r != nil {
-		if err := r.Register(m.events); err != nil {
+		err := r.Register(m.events)
+		if before := (prometheus.AlreadyRegisteredError{}); errors.As(err, &before) { // by an earlier run in this process
+			m.events, err = before.ExistingCollector.(*prometheus.CounterVec), nil
+		}
+		if err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}
 	}

@@ -41,8 +41,8 @@ type reconciler struct {
 }
 
 // Setup lets mgr run the channels of s: it reconciles JetStreamChannels and delivers their events until mgr stops. The
-// caller serves the returned handler under the hosts that Host names, and closes s after mgr has ended. The scheme of mgr
-// has JetStreamChannels and Knative's messaging/v1.
+// caller serves the returned handler under the hosts that Host names, and closes s after mgr has ended. The scheme of
+// mgr has JetStreamChannels and Knative's messaging/v1.
 //
 // http.DefaultTransport must have its final form by then, as deliveries are made with clones of it.
 func Setup(mgr ctrl.Manager, s *Server, o Options) (*Channels, error) {
@@ -184,8 +184,8 @@ func (r *reconciler) mark(ctx context.Context, ch *kymamessagingv1.JetStreamChan
 	return r.client.Patch(ctx, ch, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
 }
 
-// prune removes from ch the subscribers whose Subscription is gone, and returns those whose Subscription lives though they are
-// in the store only: their place in the list was lost. See the package comment for how either comes about.
+// prune removes from ch the subscribers whose Subscription is gone, and returns those whose Subscription lives though
+// they are in the store only: their place in the list was lost. See the package comment for how either comes about.
 //
 // The cache decides only that there is nothing to do. It may be behind, and what is removed here can't be had back.
 func (r *reconciler) prune(ctx context.Context, ch *kymamessagingv1.JetStreamChannel) ([]types.UID, error) {

@@ -91,7 +91,7 @@ func (w *worker) run(fetchCtx, sendCtx context.Context) {
 		})
 		w.release(free - used)
 		if err != nil && fetchCtx.Err() == nil {
-			w.log.Debug("fetching events", "channel", w.channel, "subscriber", w.subscriber, "err", err)
+			w.log.Debug("fetching events", "channel", w.channel.String(), "subscriber", w.subscriber, "err", err)
 			pause(fetchCtx, time.Second)
 		}
 	}
@@ -162,7 +162,7 @@ func (w *worker) heartbeat(ctx context.Context) {
 func (w *worker) handle(ctx context.Context, msg jetstream.Msg) {
 	meta, err := msg.Metadata()
 	if err != nil {
-		w.log.Error("message without metadata", "channel", w.channel, "err", err)
+		w.log.Error("message without metadata", "channel", w.channel.String(), "err", err)
 		return
 	}
 	seq := meta.Sequence.Stream
@@ -198,7 +198,7 @@ func (w *worker) attempt(ctx context.Context, e *event.Event, h http.Header, met
 			return v, r.err
 		}
 		f = &failed
-		w.log.Debug("dead letter", "channel", w.channel, "subscriber", w.subscriber, "id", e.ID(), "reason", v.reason, "err", r.err)
+		w.log.Debug("dead letter", "channel", w.channel.String(), "subscriber", w.subscriber, "id", e.ID(), "reason", v.reason, "err", r.err)
 	}
 	err := w.sender.deadLetter(ctx, t, w.channel.Namespace, e, h, *f)
 	if err == nil {
@@ -234,7 +234,7 @@ func (w *worker) settle(msg jetstream.Msg, seq uint64, e *event.Event, v verdict
 	}
 	if err != nil && !errors.Is(err, jetstream.ErrMsgAlreadyAckd) {
 		// It will be delivered once more.
-		w.log.Debug("acknowledge", "channel", w.channel, "subscriber", w.subscriber, "err", err)
+		w.log.Debug("acknowledge", "channel", w.channel.String(), "subscriber", w.subscriber, "err", err)
 	}
 }
 
