@@ -2319,7 +2319,9 @@ var sources = []*ast.Source{
 #
 # Null rules that hold everywhere: a single object that does not exist is null without an error; a list without items is
 # [] and is sorted by namespace, then name; an absent map of labels is {}. Who may not do something gets the error
-# "access denied" with extensions.code FORBIDDEN; docs/errors.md lists every code.
+# "access denied" with extensions.code FORBIDDEN. The codes are UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, ALREADY_EXISTS,
+# CONFLICT, INVALID (with extensions.fields where the API server names them), MODULE_DISABLED, TOO_LARGE, RATE_LIMITED,
+# TIMEOUT, UNAVAILABLE, CANCELED and INTERNAL, which has an extensions.id that the server's log explains.
 
 schema {
   query: Query

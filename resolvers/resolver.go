@@ -6,6 +6,8 @@
 // streams k8s.Watch; all three act for the user in ctx, so no field needs to think of access. Errors are Kubernetes' API
 // errors, returned as they come; errors.go has the one table that makes them answers. A helper never returns a nil
 // object without an error: the field that may be null turns NotFound into null with orNull.
+//
+// What a method that answers a field means is said by the field's description in the schema, and only there.
 package resolvers
 
 //go:generate go tool gqlgen generate

@@ -65,11 +65,11 @@ type Mesh struct {
 func CRDs() ([]*apiextensionsv1.CustomResourceDefinition, error) {
 	eventing, err := knative.CRDs()
 	if err != nil {
-		return nil, fmt.Errorf("Knative Eventing: %w", err)
+		return nil, fmt.Errorf("of Knative Eventing: %w", err)
 	}
 	services, err := catalog.CRDs()
 	if err != nil {
-		return nil, fmt.Errorf("Service Catalog: %w", err)
+		return nil, fmt.Errorf("of Service Catalog: %w", err)
 	}
 	return append(eventing, services...), nil
 }
@@ -108,7 +108,7 @@ func (m *Mesh) Run(ctx context.Context) error {
 	g.Go(func() error { return m.network.run(ctx) })
 	g.Go(func() error {
 		if err := m.knative.Run(ctx); err != nil {
-			return fmt.Errorf("Knative Eventing: %w", err)
+			return fmt.Errorf("running Knative Eventing: %w", err)
 		}
 		return nil
 	})
@@ -117,7 +117,7 @@ func (m *Mesh) Run(ctx context.Context) error {
 			Config: m.options.Config, Log: m.log, KlogOutput: m.options.Log, Started: m.catalog,
 		})
 		if err != nil {
-			return fmt.Errorf("Service Catalog: %w", err)
+			return fmt.Errorf("running Service Catalog: %w", err)
 		}
 		return nil
 	})
@@ -141,7 +141,7 @@ func (m *Mesh) Ready(ctx context.Context) error {
 	select {
 	case <-m.catalog:
 	default:
-		return errors.New("Service Catalog is starting")
+		return errors.New("waiting for Service Catalog")
 	}
 	return m.channels.Ready(ctx)
 }

@@ -116,7 +116,7 @@ func TestTimeout(t *testing.T) {
 func TestMemory(t *testing.T) {
 	for name, source := range map[string]string{
 		"an array":  "const hog = []; while (true) hog.push({ a: hog.length })",
-		"a string":  "let s = 'x'.repeat(1000); const all = []; while (true) { s += s; all.push(s) }",
+		"a string":  "let s = ''; const all = []; while (true) { s += 'x'.repeat(10000); all.push(s) }",
 		"buffers":   "const hog = []; while (true) hog.push(Buffer.alloc(100000, 1))",
 		"in timers": "const hog = []; return new Promise(() => setInterval(() => { for (let i = 0; i < 10000; i++) hog.push({ a: i }) }, 1))",
 	} {

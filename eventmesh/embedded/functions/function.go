@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -117,6 +118,9 @@ func (f *function) call(ctx context.Context, in *input) (*output, error) {
 	go func() {
 		defer f.give()
 		c.run(in)
+		if errors.Is(c.cause, errMemory) {
+			runtime.GC() // or what it took would be there when the next calls begin, and they could take as much again
+		}
 	}()
 	return c.supervise(ctx)
 }

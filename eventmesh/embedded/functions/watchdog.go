@@ -17,6 +17,8 @@ const sampling = 10 * time.Millisecond
 //
 // It starts no goroutine: the calls ask, whenever they are looked after.
 type watchdog struct {
+	collecting sync.Mutex // held by who looks at the heap
+
 	mu      sync.Mutex
 	watched map[*watch]struct{}
 	began   uint64
@@ -54,15 +56,17 @@ func (d *watchdog) end(w *watch) {
 
 // check looks at the heap on behalf of a call, and kills the call that is to blame if it has grown too much.
 func (d *watchdog) check(w *watch) {
-	if !d.suspicious(w) || !d.mu.TryLock() {
+	if !d.suspicious(w) || !d.collecting.TryLock() {
 		return // if another call looks right now, that will do
 	}
-	defer d.mu.Unlock()
+	defer d.collecting.Unlock()
 	if !d.suspicious(w) {
 		return
 	}
 	// What lies on the heap may be garbage of anybody's; only what survives a collection counts.
 	runtime.GC()
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if blamed := d.blame(readHeap().live); blamed != nil {
 		blamed.kill()
 		delete(d.watched, blamed)

@@ -81,7 +81,7 @@ func Start(o Options) (_ *Server, err error) {
 	server.SetLoggerV2(log, false, false, false)
 	server.Start()
 	// A server that could not open its store runs on without JetStream, having told only its log.
-	if !server.ReadyForConnections(startTimeout) || !server.JetStreamEnabled() {
+	if !server.JetStreamEnabled() || !server.ReadyForConnections(startTimeout) {
 		return nil, fmt.Errorf("start JetStream in %s: %s", o.Dir, log.reason())
 	}
 	if s.publishConn, s.publish, err = connect(server, o.Log, "publish"); err != nil {

@@ -103,7 +103,7 @@ func (e *Eventing) Ready(context.Context) error {
 	case <-e.ready:
 		return nil
 	default:
-		return errors.New("Knative Eventing is starting")
+		return errors.New("waiting for Knative Eventing")
 	}
 }
 

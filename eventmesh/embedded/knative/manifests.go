@@ -15,6 +15,7 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -34,8 +35,8 @@ var manifests embed.FS
 
 const (
 	fieldOwner = client.FieldOwner("kyma-console")
-	// portSymbol marks the webhook's references that get the port of this start.
-	documentationAddress = "192.0.2.1" // of TEST-NET-1: an EndpointSlice may not name loopback, and nothing dials this
+	// documentationAddress is of TEST-NET-1: an EndpointSlice may not name loopback, and nothing dials this.
+	documentationAddress = "192.0.2.1"
 )
 
 // CRDs returns the definitions of Knative Eventing's kinds that are used here. The conversion webhook of EventType gets
@@ -113,9 +114,14 @@ func apply(ctx context.Context, c client.Client, object client.Object) error {
 	if err != nil {
 		return err
 	}
-	object.GetObjectKind().SetGroupVersionKind(gvk)
-	//nolint:staticcheck // Apply takes generated configurations, which Knative's kinds do not have.
-	if err := c.Patch(ctx, object, client.Apply, fieldOwner, client.ForceOwnership); err != nil {
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
+	if err != nil {
+		return err
+	}
+	u := &unstructured.Unstructured{Object: content}
+	u.SetGroupVersionKind(gvk)
+	unstructured.RemoveNestedField(content, "status") // not ours to write
+	if err := c.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), fieldOwner, client.ForceOwnership); err != nil {
 		return fmt.Errorf("%s %s: %w", gvk.Kind, object.GetName(), err)
 	}
 	return nil
