@@ -55,7 +55,7 @@ func decideBind(req instance, o *offer) answer {
 		req.serviceID, o.application.Name))
 }
 
-// unbind answers DELETE of a binding: there was no record to remove.
+// unbind answers DELETE of a binding: there is no record of it, which the API says with 410 and platforms take as done.
 func (b *broker) unbind(*http.Request) (answer, error) {
-	return empty(http.StatusOK), nil
+	return empty(http.StatusGone), nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -98,16 +99,15 @@ func (c *call) end() (*output, error) {
 	}
 }
 
-// run makes the call, on its own goroutine.
-func (c *call) run(in *input) {
+// run makes the call, on its own goroutine, and says why it was interrupted, if it was.
+func (c *call) run(in *input) (cause error) {
 	f := c.f
 	defer func() {
 		if p := recover(); p != nil {
-			c.err = fmt.Errorf("the JavaScript engine failed: %v", p)
+			c.err = c.recovered(p)
 			f.vm = nil
 		}
-		cause := c.detach()
-		if cause != nil {
+		if cause = c.detach(); cause != nil {
 			f.vm = nil
 			if c.err != nil {
 				c.err = c.explain(cause)
@@ -119,7 +119,7 @@ func (c *call) run(in *input) {
 	if f.vm == nil {
 		if c.err = c.prepare(); c.err != nil {
 			f.vm = nil
-			return
+			return nil
 		}
 	} else {
 		c.attach(f.vm.rt)
@@ -127,6 +127,23 @@ func (c *call) run(in *input) {
 	if in != nil {
 		c.out, c.err = c.answer(in)
 	}
+	return nil
+}
+
+// recovered is the error of a panic. Overflows and interruptions come as one where Go code calls into JavaScript; anything
+// else is a mistake of the engine.
+func (c *call) recovered(p any) error {
+	var overflow *goja.StackOverflowError
+	var interrupted *goja.InterruptedError
+	err, _ := p.(error)
+	switch {
+	case errors.As(err, &overflow):
+		return errStackOverflow
+	case errors.As(err, &interrupted):
+		return errStopped
+	}
+	c.f.options.Log.Error("the JavaScript engine failed", "namespace", c.f.config.namespace, "name", c.f.config.name, "panic", p, "stack", string(debug.Stack()))
+	return fmt.Errorf("the JavaScript engine failed: %v", p)
 }
 
 // prepare makes the function's VM.
@@ -164,15 +181,14 @@ func (c *call) answer(in *input) (*output, error) {
 // trusted.
 func (c *call) finish(in *input) {
 	f := c.f
+	if errors.Is(c.err, errStackOverflow) {
+		f.vm = nil
+	}
 	var thrown *thrownError
-	var overflow *goja.StackOverflowError
 	switch {
 	case c.err == nil:
 	case errors.As(c.err, &thrown):
 		c.log.print(thrown.line)
-	case errors.As(c.err, &overflow):
-		c.err, f.vm = errStackOverflow, nil
-		c.log.print("Uncaught RangeError: " + c.err.Error())
 	case in != nil:
 		c.log.print(c.err.Error())
 	}

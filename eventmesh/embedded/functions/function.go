@@ -19,8 +19,6 @@ var (
 	errQueueFull = errors.New("too many calls are waiting for the function")
 	errBusy      = errors.New("the function was busy with other calls for too long")
 	errMemory    = errors.New("took too much memory")
-	// errStackOverflow has JavaScript's own words.
-	errStackOverflow = &thrownError{message: "Maximum call stack size exceeded", line: "Uncaught RangeError: Maximum call stack size exceeded"}
 )
 
 // config is a function as it is to run.
@@ -117,8 +115,7 @@ func (f *function) call(ctx context.Context, in *input) (*output, error) {
 	}
 	go func() {
 		defer f.give()
-		c.run(in)
-		if errors.Is(c.cause, errMemory) {
+		if cause := c.run(in); errors.Is(cause, errMemory) {
 			runtime.GC() // or what it took would be there when the next calls begin, and they could take as much again
 		}
 	}()

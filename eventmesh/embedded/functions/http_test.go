@@ -173,6 +173,14 @@ func TestResults(t *testing.T) {
 			logs: []string{"Uncaught RangeError: Maximum call stack size exceeded"},
 		},
 		{
+			name: "endless recursion in what is logged", source: main("console.log({ toJSON() { return this.toJSON() } })"), want: failure(500, "Maximum call stack size exceeded"),
+			logs: []string{"Uncaught RangeError: Maximum call stack size exceeded"},
+		},
+		{
+			name: "a circle", source: main("const a = []; a.push(a); return a"), want: failure(500, "Converting circular structure to JSON"),
+			logs: []string{"Uncaught TypeError: Converting circular structure to JSON"},
+		},
+		{
 			name: "require", source: main("return require('axios')"), want: failure(500, `require("axios"): a function in the embedded mesh has no modules; functions with dependencies need a cluster`),
 			logs: []string{`Uncaught Error: require("axios"): a function in the embedded mesh has no modules; functions with dependencies need a cluster at require (native)`},
 		},

@@ -29,6 +29,9 @@ type thrownError struct {
 
 func (e *thrownError) Error() string { return e.message }
 
+// errStackOverflow is what endless recursion throws, in JavaScript's own words. The code cannot catch it here.
+var errStackOverflow = &thrownError{message: "Maximum call stack size exceeded", line: "Uncaught RangeError: Maximum call stack size exceeded"}
+
 // vm is a JavaScript engine with one function's code loaded. It is not safe for concurrent use, except for interrupt.
 // After a call was interrupted or panicked nothing is known about its state: it is thrown away.
 type vm struct {
@@ -202,11 +205,15 @@ func (m *vm) adopt(o *goja.Object) (*goja.Promise, error) {
 	return promise, nil
 }
 
-// thrown makes a *thrownError of an exception. Other errors, such as interruptions, are returned as they are.
+// thrown makes a *thrownError of an exception, or of an overflow of the stack. Other errors, such as interruptions, are returned as they are.
 func (m *vm) thrown(err error) error {
 	var ex *goja.Exception
-	if errors.As(err, &ex) {
+	var overflow *goja.StackOverflowError
+	switch {
+	case errors.As(err, &ex):
 		return m.thrownValue(ex.Value(), ex)
+	case errors.As(err, &overflow):
+		return errStackOverflow
 	}
 	return err
 }

@@ -81,8 +81,11 @@ func Start(o Options) (_ *Server, err error) {
 	server.SetLoggerV2(log, false, false, false)
 	server.Start()
 	// A server that could not open its store runs on without JetStream, having told only its log.
-	if !server.JetStreamEnabled() || !server.ReadyForConnections(startTimeout) {
-		return nil, fmt.Errorf("start JetStream in %s: %s", o.Dir, log.reason())
+	if err := log.fatalError(); err != nil {
+		return nil, fmt.Errorf("start JetStream in %s: %w", o.Dir, err)
+	}
+	if !server.ReadyForConnections(startTimeout) || !server.JetStreamEnabled() {
+		return nil, fmt.Errorf("start JetStream in %s: not ready in time", o.Dir)
 	}
 	if s.publishConn, s.publish, err = connect(server, o.Log, "publish"); err != nil {
 		return nil, err
@@ -148,11 +151,11 @@ func (l *natsLog) Fatalf(format string, v ...any) {
 	l.log.Error("nats: " + fmt.Sprintf(format, v...))
 }
 
-func (l *natsLog) reason() string {
+func (l *natsLog) fatalError() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.fatal == "" {
-		return "not ready in time"
+		return nil
 	}
-	return l.fatal
+	return errors.New(l.fatal)
 }

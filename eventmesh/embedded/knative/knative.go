@@ -22,6 +22,8 @@ import (
 	"go.uber.org/zap/zapcore"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/record"
@@ -30,7 +32,7 @@ import (
 	"knative.dev/eventing/pkg/broker"
 	"knative.dev/eventing/pkg/broker/filter"
 	"knative.dev/eventing/pkg/broker/ingress"
-	"knative.dev/eventing/pkg/client/clientset/versioned/scheme"
+	eventingscheme "knative.dev/eventing/pkg/client/clientset/versioned/scheme"
 	eventingclient "knative.dev/eventing/pkg/client/injection/client"
 	brokerinformer "knative.dev/eventing/pkg/client/injection/informers/eventing/v1/broker"
 	triggerinformer "knative.dev/eventing/pkg/client/injection/informers/eventing/v1/trigger"
@@ -150,7 +152,10 @@ func (e *Eventing) Run(ctx context.Context) error {
 	ctx = webhook.WithOptions(ctx, webhook.Options{ServiceName: webhookName, Port: port, SecretName: webhookSecret})
 	ctx = filteredfactory.WithSelectors(ctx, auth.OIDCLabelSelector, eventingtls.TrustBundleLabelSelector)
 	ctx, startInformers := injection.EnableInjectionOrDie(ctx, config)
-	ctx, stopEvents := withEventRecorder(ctx)
+	ctx, stopEvents, err := withEventRecorder(ctx)
+	if err != nil {
+		return fmt.Errorf("making the event recorder: %w", err)
+	}
 	defer stopEvents()
 	cmw := cminformer.NewInformedWatcher(kubeclient.Get(ctx), system.Namespace())
 
@@ -216,11 +221,15 @@ func (e *Eventing) Run(ctx context.Context) error {
 
 // withEventRecorder gives the controllers one recorder of Kubernetes Events. Without it each would make its own and, when
 // ctx ends, stop it in a way that leaves a goroutine spinning.
-func withEventRecorder(ctx context.Context) (_ context.Context, stop func()) {
+func withEventRecorder(ctx context.Context) (_ context.Context, stop func(), err error) {
+	kinds := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(kinds), eventingscheme.AddToScheme(kinds)); err != nil {
+		return nil, nil, err
+	}
 	events := record.NewBroadcaster(record.WithContext(ctx))
 	events.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: kubeclient.Get(ctx).CoreV1().Events("")})
-	recorder := events.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "eventing-controller"})
-	return controller.WithEventRecorder(ctx, recorder), events.Shutdown
+	recorder := events.NewRecorder(kinds, corev1.EventSource{Component: "eventing-controller"})
+	return controller.WithEventRecorder(ctx, recorder), events.Shutdown, nil
 }
 
 // dataPlane makes the handlers of the broker's ingress and filter as their own programs do.
