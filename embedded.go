@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/kyma-eventmesh/kyma-console/eventmesh"
 	"github.com/kyma-eventmesh/kyma-console/eventmesh/broker"
@@ -62,7 +63,8 @@ func (l *local) run(ctx context.Context, g *errgroup.Group, cluster *k8s.Cluster
 	manager, log := cluster.Manager(), l.log.logger
 	ingress := connector.New(connector.Options{Client: manager.GetClient(), Log: log})
 	l.mesh, err = mesh.New(mesh.Options{
-		Manager: manager, Config: l.plane.Config(), DataDir: l.config.dataDir, Sources: ingress.SourceHandler(), Log: l.log.file,
+		Manager: manager, Config: l.plane.Config(), DataDir: l.config.dataDir, Sources: ingress.SourceHandler(),
+		Metrics: metrics.Registry, Log: l.log.file,
 	})
 	if err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -45,6 +46,8 @@ type Options struct {
 	DataDir string
 	// Sources answers events that are sent to an HTTPSource's Service from inside the mesh, by Host header.
 	Sources http.Handler
+	// Metrics takes the counters of the channels. Nil counts nothing.
+	Metrics prometheus.Registerer
 	// Log receives what the parts have to say, as JSON lines. Writes must be safe for concurrent use.
 	Log io.Writer
 }
@@ -88,7 +91,7 @@ func New(o Options) (*Mesh, error) {
 		}}),
 	}
 	m.network = newNetwork(m.resolve)
-	channelOptions := jetstream.Options{Dir: filepath.Join(o.DataDir, "jetstream"), Log: m.log}
+	channelOptions := jetstream.Options{Dir: filepath.Join(o.DataDir, "jetstream"), Log: m.log, Registerer: o.Metrics}
 	var err error
 	if m.store, err = jetstream.Start(channelOptions); err != nil {
 		return nil, fmt.Errorf("opening the store of events: %w", err)
