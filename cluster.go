@@ -21,9 +21,16 @@ type local struct {
 	log    logs
 }
 
-func (*local) start(context.Context) (*rest.Config, error) {
-	return nil, errors.New("this build has no cluster in it: name one with --kubeconfig, or run it in a pod")
+var errNoCluster = errors.New("this build has no cluster in it: name one with --kubeconfig, or run it in a pod")
+
+func (l *local) claim() error {
+	if l.config.embedded() {
+		return errNoCluster
+	}
+	return nil
 }
+
+func (*local) start(context.Context) (*rest.Config, error) { return nil, errNoCluster }
 
 func (*local) running() bool { return false }
 

@@ -23,14 +23,24 @@ import (
 	"github.com/kyma-eventmesh/kyma-console/k8s"
 	"github.com/kyma-eventmesh/kyma-console/k8s/apis"
 	"github.com/kyma-eventmesh/kyma-console/k8s/embedded"
+	"github.com/kyma-eventmesh/kyma-console/web"
 )
 
 // local is the cluster in this process: a control plane and the event mesh on it. Builds with the tag cluster have none.
 type local struct {
 	config config
 	log    logs
+	lock   *embedded.Lock
 	plane  *embedded.ControlPlane
 	mesh   *mesh.Mesh
+}
+
+// claim takes the data directory, if the cluster is to be in this process.
+func (l *local) claim() (err error) {
+	if l.config.embedded() {
+		l.lock, err = embedded.Acquire(l.config.dataDir)
+	}
+	return err
 }
 
 // start starts Kubernetes with every kind that the program uses, and Service Catalog's admission in it, and returns how
@@ -45,7 +55,7 @@ func (l *local) start(ctx context.Context) (*rest.Config, error) {
 		return nil, fmt.Errorf("reading definitions: %w", err)
 	}
 	l.plane, err = embedded.Start(ctx, embedded.Options{
-		DataDir: l.config.dataDir, Log: l.log.file, CRDs: append(ours, theirs...),
+		DataDir: l.config.dataDir, Lock: l.lock, Log: l.log.file, CRDs: append(ours, theirs...),
 		Plugins: []embedded.AdmissionPlugin{{Name: catalog.PluginName, New: catalog.NewPlugin}},
 	})
 	if err != nil {
@@ -75,7 +85,7 @@ func (l *local) run(ctx context.Context, g *errgroup.Group, cluster *k8s.Cluster
 	}
 	cluster.AddCheck("event mesh", l.mesh.Ready)
 	offers := broker.New(broker.Options{Client: manager.GetClient(), Live: manager.GetAPIReader(), Log: log})
-	g.Go(func() error { return serve(ctx, "Application Connector", events, ingress, log) })
+	g.Go(func() error { return serve(ctx, "Application Connector", events, web.Local(ingress), log) })
 	g.Go(func() error { return serve(ctx, "Application Broker", services, offers, log) })
 	g.Go(func() error { return l.mesh.Run(ctx) })
 	g.Go(func() error {
@@ -83,7 +93,7 @@ func (l *local) run(ctx context.Context, g *errgroup.Group, cluster *k8s.Cluster
 		case <-ctx.Done():
 			return nil
 		case <-l.plane.Done():
-			return fmt.Errorf("the control plane ended: %w", l.plane.Err())
+			return errors.Join(errors.New("the control plane ended"), l.plane.Err())
 		}
 	})
 	if l.config.demo {
@@ -102,13 +112,16 @@ func (l *local) functionLogs(namespace, name string) []eventmesh.LogLine {
 	return l.mesh.FunctionLogs(namespace, name)
 }
 
-// stop stops what start and run have started, in reverse, when everything that run added has returned.
+// stop stops what claim, start and run have begun, in reverse, when everything that run added has returned.
 func (l *local) stop() (err error) {
 	if l.mesh != nil {
 		err = l.mesh.Close()
 	}
 	if l.plane != nil {
 		err = errors.Join(err, l.plane.Stop())
+	}
+	if l.lock != nil {
+		err = errors.Join(err, l.lock.Release())
 	}
 	return err
 }

@@ -14,14 +14,11 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 	"time"
 
-	"github.com/go-logr/logr"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/rest"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/kyma-eventmesh/kyma-console/k8s"
@@ -34,9 +31,8 @@ var schema []byte
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := command(ctx, os.Args[1:], os.Stdout)
-	stop()
-	if err != nil {
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once, which the stores survive
+	if err := command(ctx, os.Args[1:], os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "kyma-console:", err)
 		os.Exit(1)
 	}
@@ -44,22 +40,37 @@ func main() {
 
 // run starts what c asks for, prints where it is once it can be used, and returns when ctx has ended and everything has
 // stopped, or when a part failed.
-func run(ctx context.Context, c config, out io.Writer) (err error) {
-	log, closeLog, err := openLog(c)
-	if err != nil {
+func run(ctx context.Context, c config, out io.Writer) error {
+	// What else may be in use comes first, so that it is found out before anything has started: the data directory, whose
+	// error names the other process, then the ports.
+	here := &local{config: c}
+	if err := here.claim(); err != nil {
 		return err
 	}
+	log, closeLog, err := openLog(c)
+	if err != nil {
+		return errors.Join(err, here.stop())
+	}
 	defer closeLog()
-
-	// Listening comes first: a port that is taken is found out before anything has started.
+	here.log = log
 	ports, err := listen(c.addresses()...)
 	if err != nil {
-		return err
+		return errors.Join(err, here.stop())
 	}
 	defer ports.close()
 
-	here := &local{config: c, log: log}
-	defer func() { err = errors.Join(err, here.stop()) }()
+	err = serveAll(ctx, here, ports, out)
+	if err != nil && ctx.Err() != nil {
+		log.logger.Info("stopping", "interrupted", err) // asked to stop, maybe while it started: no failure
+		err = nil
+	}
+	return errors.Join(err, here.stop())
+}
+
+// serveAll opens the cluster and serves everything on ports until ctx ends or a part fails. The cluster in this process, if
+// it is one, is then for the caller to stop.
+func serveAll(ctx context.Context, here *local, ports listeners, out io.Writer) error {
+	c, log := here.config, here.log
 	cluster, err := k8s.Open(ctx, k8s.Options{
 		Kubeconfig: c.kubeconfig,
 		Anonymous:  c.anonymous(),
@@ -72,16 +83,16 @@ func run(ctx context.Context, c config, out io.Writer) (err error) {
 		return err
 	}
 
+	if err := resolvers.SetupIndexes(ctx, cluster.Manager().GetFieldIndexer()); err != nil {
+		return err
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	root := &resolvers.Resolver{Cluster: cluster, Log: log.logger}
 	if here.running() {
 		root.FunctionLogs = here.functionLogs
 		if err := here.run(ctx, g, cluster, ports[connectorPort], ports[brokerPort]); err != nil {
-			return err
+			return err // before anything runs
 		}
-	}
-	if err := resolvers.SetupIndexes(ctx, cluster.Manager().GetFieldIndexer()); err != nil {
-		return err
 	}
 	console := web.New(web.Config{
 		Authenticate: cluster.Authenticate,
@@ -165,28 +176,4 @@ func (l listeners) close() {
 	for _, ln := range l {
 		_ = ln.Close()
 	}
-}
-
-// logs is where the program writes what is not meant for the terminal.
-type logs struct {
-	file   io.Writer
-	logger *slog.Logger
-}
-
-// openLog opens the log file in the data directory; on a cluster the log is the standard error, as pods have it.
-func openLog(c config) (logs, func(), error) {
-	file, closer := io.Writer(os.Stderr), func() {}
-	if c.embedded() {
-		if err := os.MkdirAll(c.dataDir, 0o700); err != nil {
-			return logs{}, nil, fmt.Errorf("creating data directory: %w", err)
-		}
-		f, err := os.OpenFile(filepath.Join(c.dataDir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-		if err != nil {
-			return logs{}, nil, fmt.Errorf("opening log: %w", err)
-		}
-		file, closer = f, func() { _ = f.Close() }
-	}
-	handler := slog.NewJSONHandler(file, nil)
-	ctrl.SetLogger(logr.FromSlogHandler(handler))
-	return logs{file, slog.New(handler)}, closer, nil
 }

@@ -31,15 +31,19 @@ const patience = time.Minute
 // race detector.
 var shared *program
 
+// scratch is a directory that is removed when all tests have ended.
+var scratch string
+
 func TestMain(m *testing.M) { os.Exit(testMain(m)) }
 
 func testMain(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "kyma-console-test-")
-	if err != nil {
+	var err error
+	if scratch, err = os.MkdirTemp("", "kyma-console-test-"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer os.RemoveAll(dir)
+	defer os.RemoveAll(scratch)
+	dir := filepath.Join(scratch, "shared")
 	shared, err = startProgram(context.Background(), dir)
 	if err != nil {
 		log, _ := os.ReadFile(filepath.Join(dir, "log"))

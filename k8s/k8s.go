@@ -142,8 +142,11 @@ func find(ctx context.Context, o Options) (*rest.Config, error) {
 	return config, err
 }
 
-// InCluster reports whether this process is a pod of a cluster, which Open would open.
-func InCluster() bool { return os.Getenv("KUBERNETES_SERVICE_HOST") != "" }
+// InCluster reports whether this process is a pod of a cluster, which Open would open without a Kubeconfig. It goes by the
+// same signs as rest.InClusterConfig.
+func InCluster() bool {
+	return os.Getenv("KUBERNETES_SERVICE_HOST") != "" && os.Getenv("KUBERNETES_SERVICE_PORT") != ""
+}
 
 // Config returns a copy of how this process itself reaches the cluster, with its own rights.
 func (c *Cluster) Config() *rest.Config { return rest.CopyConfig(c.config) }

@@ -27,6 +27,21 @@ func (s *server) hostChecked(next http.Handler) http.Handler {
 	})
 }
 
+// Local guards a handler that trusts whoever is on this machine, on a loopback listener, against the pages that a browser on
+// this machine shows: the Host header must name this machine, and what changes something must not come from a page of
+// another origin. Clients other than browsers notice nothing.
+func Local(next http.Handler) http.Handler {
+	var sameOrigin http.CrossOriginProtection
+	s := &server{Config: Config{Loopback: true}}
+	return s.hostChecked(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if sameOrigin.Check(r) != nil {
+			refuseOrigin(w, r.Header.Get("Origin"))
+			return
+		}
+		next.ServeHTTP(w, r)
+	}))
+}
+
 // hostName returns the host of a Host header: lower case, without port, brackets or the dot of a full name.
 func hostName(hostport string) string {
 	host := hostport

@@ -91,6 +91,30 @@ func TestOrigin(t *testing.T) {
 	}
 }
 
+func TestLocal(t *testing.T) {
+	h := web.Local(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+	for _, tc := range []struct {
+		name, method, host string
+		headers            []string
+		status             int
+	}{
+		{"a program", "POST", "127.0.0.1:3001", nil, 204},
+		{"a program, by name", "POST", "localhost:3001", nil, 204},
+		{"our own page", "POST", "localhost:3001", []string{"Origin", "http://localhost:3001"}, 204},
+		{"a page of another origin", "POST", "127.0.0.1:3001", []string{"Origin", "https://evil.example"}, 403},
+		{"a form of another site", "POST", "127.0.0.1:3001", []string{"Sec-Fetch-Site", "cross-site"}, 403},
+		{"a link of another site", "GET", "127.0.0.1:3001", []string{"Sec-Fetch-Site", "cross-site"}, 204},
+		{"a name that leads here", "GET", "evil.example:3001", nil, 403},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			w := answer(h, ask(tc.method, "/", "", append(tc.headers, "Host", tc.host)...))
+			if w.Code != tc.status {
+				t.Errorf("status %d, want %d: %s", w.Code, tc.status, w.Body)
+			}
+		})
+	}
+}
+
 func TestCORS(t *testing.T) {
 	c := config()
 	c.AllowedOrigins = []string{"https://console.example.com"}

@@ -36,7 +36,8 @@ const maxBody = 1 << 20
 
 // Options are what a broker works with. All are required.
 type Options struct {
-	// Client reads Applications, ApplicationMappings and EventActivations from a cache and writes EventActivations.
+	// Client reads Applications, ApplicationMappings, EventActivations and ServiceInstances from a cache and writes
+	// EventActivations.
 	Client client.Client
 	// Live reads past the cache: the Secret of each request's namespace, and EventActivations before something is
 	// concluded from their absence.

@@ -155,6 +155,18 @@ func TestNewWithoutObjects(t *testing.T) {
 	}
 }
 
+// No Secret is asked for in a namespace that cannot be.
+func TestAuthenticatedInNoNamespace(t *testing.T) {
+	h := New(Options{Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	for _, path := range []string{"/a%2Fb/v2/catalog", "/../v2/catalog", "/A/v2/catalog"} {
+		r := httptest.NewRequest(http.MethodGet, path, nil)
+		r.SetBasicAuth("u", "p")
+		if status, _ := do(t, h, r); status != http.StatusUnauthorized {
+			t.Errorf("%s: %d, want %d", path, status, http.StatusUnauthorized)
+		}
+	}
+}
+
 func TestReadInstance(t *testing.T) {
 	b := &broker{Options{Log: slog.New(slog.NewTextHandler(io.Discard, nil))}}
 	h := limited(b.handle(func(r *http.Request) (answer, error) {

@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/go-chi/chi/v5"
+	scv1 "github.com/kubernetes-sigs/service-catalog/pkg/apis/servicecatalog/v1beta1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -46,20 +48,38 @@ func (b *broker) lastOperation(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	if answer, final := decideOperation(operation, req, a); !final {
+	unwanted, err := b.unwanted(r.Context(), req)
+	if err != nil {
+		return answer{}, err
+	}
+	if answer, final := decideOperation(operation, req, a, unwanted); !final {
 		return answer, nil
 	}
 	// The cache may be a moment behind. What ends the polling is read from the API server.
 	if a, err = b.recorded(r.Context(), b.Live, req); err != nil {
 		return answer{}, err
 	}
-	answer, _ := decideOperation(operation, req, a)
+	answer, _ := decideOperation(operation, req, a, unwanted)
 	return answer, nil
+}
+
+// unwanted reports whether the user has asked for the end of the instance.
+func (b *broker) unwanted(ctx context.Context, req instance) (bool, error) {
+	var list scv1.ServiceInstanceList
+	if err := b.Client.List(ctx, &list, client.InNamespace(req.namespace)); err != nil {
+		return false, fmt.Errorf("listing the instances of %s: %w", req.namespace, err)
+	}
+	return slices.ContainsFunc(list.Items, func(i scv1.ServiceInstance) bool {
+		return i.Spec.ExternalID == req.id && i.DeletionTimestamp != nil
+	}), nil
 }
 
 // decideOperation is the answer to how far an operation is; a is the record of the instance, nil if there is none.
 // final is whether the caller will not ask again.
-func decideOperation(operation string, req instance, a *appv1.EventActivation) (_ answer, final bool) {
+//
+// While an operation is in progress, for a week, Service Catalog does not turn to the instance's deletion. So provisioning
+// that is not done fails once the instance is unwanted: what it waits for may never come.
+func decideOperation(operation string, req instance, a *appv1.EventActivation, unwanted bool) (_ answer, final bool) {
 	state := func(state, description string) answer {
 		return answer{http.StatusOK, stateBody{state, description}}
 	}
@@ -80,6 +100,8 @@ func decideOperation(operation string, req instance, a *appv1.EventActivation) (
 		return state(stateInProgress, removing(a)), false
 	case ready(a):
 		return state(stateSucceeded, "provisioning succeeded"), true
+	case unwanted:
+		return state(stateFailed, fmt.Sprintf("the instance [%s] is being deleted", req.id)), true
 	}
 	return state(stateInProgress, waiting(a)), false
 }

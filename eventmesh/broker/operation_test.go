@@ -18,6 +18,7 @@ func TestDecideOperation(t *testing.T) {
 	for _, tc := range []struct {
 		name, operation string
 		activation      *appv1.EventActivation
+		unwanted        bool
 		want            answer
 		wantFinal       bool
 	}{
@@ -57,6 +58,18 @@ func TestDecideOperation(t *testing.T) {
 			want: state("in progress", "waiting for the events of the application [shop]"),
 		},
 		{
+			name: "not to be waited for", operation: "provision", activation: recordOf(request(nil), nil), unwanted: true,
+			want: state("failed", "the instance [i1] is being deleted"), wantFinal: true,
+		},
+		{
+			name: "ready, and unwanted by now", operation: "provision", activation: recordOf(request(nil), becomeReady), unwanted: true,
+			want: state("succeeded", "provisioning succeeded"), wantFinal: true,
+		},
+		{
+			name: "going as it should", operation: "deprovision", activation: recordOf(request(nil), beDeleted), unwanted: true,
+			want: state("in progress", "the EventActivation [s] is being removed; it waits for f"),
+		},
+		{
 			name: "removed under way", operation: "provision",
 			want:      state("failed", "the EventActivation of the instance [i1] in the namespace [ns] was removed"),
 			wantFinal: true,
@@ -77,7 +90,7 @@ func TestDecideOperation(t *testing.T) {
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			got, final := decideOperation(tc.operation, request(nil), tc.activation)
+			got, final := decideOperation(tc.operation, request(nil), tc.activation, tc.unwanted)
 			if diff := cmp.Diff(tc.want, got, cmp.AllowUnexported(answer{})); diff != "" || final != tc.wantFinal {
 				t.Errorf("final %t, want %t (-want +got):\n%s", final, tc.wantFinal, diff)
 			}

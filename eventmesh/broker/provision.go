@@ -184,7 +184,8 @@ func answerExisting(req instance, facts provisionFacts) *answer {
 	case named.DeletionTimestamp != nil:
 		return ptr.To(busy(fmt.Sprintf("the last activation of the service [%s] in the namespace [%s] is still being removed", req.serviceID, req.namespace)))
 	case !req.owns(named) && named.Labels[eventmesh.InstanceIDLabel] != "":
-		return ptr.To(badRequest(forbidden(req, named.Spec.SourceID, "already activated")))
+		// To be tried again: whoever replaces an instance by another may have the new one made before the old one goes.
+		return ptr.To(problem(http.StatusForbidden, "Forbidden", forbidden(req, named.Spec.SourceID, "already activated")))
 	case !req.owns(named):
 		return nil
 	case named.Annotations[requestAnnotation] != req.hash():

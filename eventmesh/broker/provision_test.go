@@ -142,7 +142,7 @@ func TestDecideProvision(t *testing.T) {
 		{
 			name: "second instance", req: request(nil),
 			facts: provisionFacts{offer: offered(nil, events), named: recordOf(request(func(r *instance) { r.id = "i0" }), nil)},
-			want:  provisionStep{answer: badRequest(refusedBy + "[already activated]")},
+			want:  provisionStep{answer: problem(http.StatusForbidden, "Forbidden", refusedBy+"[already activated]")},
 		},
 		{
 			name: "the last one is being removed", req: request(nil),

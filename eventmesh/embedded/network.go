@@ -10,16 +10,12 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
-	"google.golang.org/grpc/test/bufconn"
-
 	"github.com/kyma-eventmesh/kyma-console/eventmesh"
 )
-
-// bufferSize is how many bytes may be under way in each direction of an in-memory connection.
-const bufferSize = 64 << 10
 
 // target is what a cluster-local name stands for: a handler in this process, or an address outside of it.
 type target struct {
@@ -30,7 +26,7 @@ type target struct {
 // network is the cluster's network as far as there is one: names of Services lead to handlers in this process, through
 // connections in memory, which nobody else on the machine can open.
 type network struct {
-	listener *bufconn.Listener
+	listener *memory
 	// resolve says what the Service name in namespace is; the error says for a person why it is nothing.
 	resolve func(ctx context.Context, name, namespace string) (target, error)
 	dialer  net.Dialer
@@ -45,7 +41,7 @@ var errNoMesh = errors.New("the mesh does not run")
 
 func newNetwork(resolve func(ctx context.Context, name, namespace string) (target, error)) *network {
 	return &network{
-		listener: bufconn.Listen(bufferSize), resolve: resolve,
+		listener: newMemory(), resolve: resolve,
 		dialer: net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second},
 	}
 }
@@ -99,7 +95,7 @@ func (n *network) dial(ctx context.Context, protocol, address string) (net.Conn,
 		}
 		return n.dialer.DialContext(ctx, protocol, net.JoinHostPort(t.address, port))
 	default:
-		return n.listener.DialContext(ctx)
+		return n.listener.dial(ctx)
 	}
 }
 
@@ -137,3 +133,52 @@ func patchTransport() error {
 	}
 	return nil
 }
+
+// memory is a listener for connections within the process.
+//
+// They are net.Pipe's, whose deadlines can be relied upon: the HTTP server sets a past one after every request, and takes
+// one that fires late for the end of the connection, at which it cancels the next request. (grpc's bufconn fires late.)
+type memory struct {
+	dialed chan net.Conn
+	once   sync.Once
+	closed chan struct{}
+}
+
+func newMemory() *memory { return &memory{dialed: make(chan net.Conn), closed: make(chan struct{})} }
+
+// dial returns the near end of a connection once its far end has been accepted.
+func (m *memory) dial(ctx context.Context) (net.Conn, error) {
+	near, far := net.Pipe()
+	select {
+	case m.dialed <- far:
+		return near, nil
+	case <-m.closed:
+		return nil, net.ErrClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// Accept implements net.Listener.
+func (m *memory) Accept() (net.Conn, error) {
+	select {
+	case conn := <-m.dialed:
+		return conn, nil
+	case <-m.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close implements net.Listener.
+func (m *memory) Close() error {
+	m.once.Do(func() { close(m.closed) })
+	return nil
+}
+
+// Addr implements net.Listener.
+func (m *memory) Addr() net.Addr { return memoryAddr{} }
+
+type memoryAddr struct{}
+
+func (memoryAddr) Network() string { return "memory" }
+func (memoryAddr) String() string  { return "memory" }

@@ -25,11 +25,16 @@ type apiServer struct {
 
 // newAPIServer assembles kube-apiserver the way its own command does, from the same flags. Its watches of etcd begin
 // here, so ctx must live as long as the server.
-func newAPIServer(ctx context.Context, dir, etcd string, creds *credentials, plugins []AdmissionPlugin) (*apiServer, error) {
+func newAPIServer(ctx context.Context, dir, etcd string, creds *credentials, plugins []AdmissionPlugin) (_ *apiServer, err error) {
 	ln, err := listenLoopback(lastAddress(filepath.Join(dir, "kubeconfig")))
 	if err != nil {
 		return nil, err
 	}
+	defer func() {
+		if err != nil {
+			_ = ln.Close()
+		}
+	}()
 	address := ln.Addr().(*net.TCPAddr)
 
 	s := options.NewServerRunOptions()

@@ -72,12 +72,30 @@ func ensureCredentials(dir string) (*credentials, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c, errors.Join(os.WriteFile(c.serverCert, server, 0o600), os.WriteFile(c.serverKey, serverKey, 0o600))
+	return c, errors.Join(writeFile(c.serverCert, server), writeFile(c.serverKey, serverKey))
+}
+
+// writeFile writes data to file, which has mode 0600 and is never seen half written, whenever the process ends: half a key
+// would keep the directory from ever starting again.
+func writeFile(file string, data []byte) error {
+	half := file + ".new"
+	if err := os.Remove(half); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if err := os.WriteFile(half, data, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(half, file)
 }
 
 // ensureKey reads the private key in file, or makes one.
 func ensureKey(file string) (crypto.Signer, error) {
-	pem, _, err := keyutil.LoadOrGenerateKeyFile(file)
+	pem, err := os.ReadFile(file)
+	if errors.Is(err, os.ErrNotExist) {
+		if pem, err = keyutil.MakeEllipticPrivateKeyPEM(); err == nil {
+			err = writeFile(file, pem)
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("key %s: %w", file, err)
 	}
@@ -105,7 +123,7 @@ func ensureAuthority(file string, key crypto.Signer) (*x509.Certificate, error) 
 	if err != nil {
 		return nil, err
 	}
-	return ca, os.WriteFile(file, encodeCert(ca), 0o600)
+	return ca, writeFile(file, encodeCert(ca))
 }
 
 // issue signs a certificate for a new key and returns both as PEM. It is valid for a year: a new one is issued at
@@ -148,7 +166,11 @@ func writeKubeconfig(file, address string, c *credentials) error {
 	config.AuthInfos["admin"] = &clientcmdapi.AuthInfo{ClientCertificateData: c.adminCert, ClientKeyData: c.adminKey}
 	config.Contexts[name] = &clientcmdapi.Context{Cluster: name, AuthInfo: "admin"}
 	config.CurrentContext = name
-	return clientcmd.WriteToFile(*config, file)
+	data, err := clientcmd.Write(*config)
+	if err != nil {
+		return err
+	}
+	return writeFile(file, data)
 }
 
 // lastAddress is the address in the kubeconfig of the last start, "" when there is none: keeping it across restarts

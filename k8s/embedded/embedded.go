@@ -18,7 +18,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -41,6 +40,8 @@ type AdmissionPlugin struct {
 type Options struct {
 	// DataDir holds all state. It is created with mode 0700 when missing.
 	DataDir string
+	// Lock is that of DataDir when the caller has it already; when nil, Start acquires it. Stop releases it either way.
+	Lock *Lock
 	// Plugins are added to kube-apiserver's own admission plugins.
 	Plugins []AdmissionPlugin
 	// CRDs are installed, and established, before Start returns.
@@ -52,10 +53,9 @@ type Options struct {
 
 // ControlPlane is a running control plane. It owns its data directory until Stop returns.
 type ControlPlane struct {
-	dataDir string
-	config  *rest.Config
-	lock    *os.File
-	etcd    *etcdServer
+	config *rest.Config
+	lock   *Lock
+	etcd   *etcdServer
 
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -65,25 +65,24 @@ type ControlPlane struct {
 	end chan struct{}
 }
 
+// stopGrace is how long an API server that is to be stopped may take to become ready first.
+const stopGrace = 20 * time.Second
+
 // Start brings the control plane up and returns when its API answers, its CRDs are established and its controllers
 // run. ctx bounds the start only; Stop ends what was started. A data directory in use by another process is an error
 // that names the process.
 //
 // One process runs at most one control plane at a time: Kubernetes keeps feature gates and metrics in globals.
 func Start(ctx context.Context, o Options) (_ *ControlPlane, err error) {
-	if err := os.MkdirAll(o.DataDir, 0o700); err != nil {
-		return nil, fmt.Errorf("creating data directory: %w", err)
+	lock := o.Lock
+	if lock == nil {
+		if lock, err = Acquire(o.DataDir); err != nil {
+			return nil, err
+		}
 	}
-	dir, err := filepath.Abs(o.DataDir)
-	if err != nil {
-		return nil, fmt.Errorf("resolving data directory: %w", err)
-	}
-	lock, err := acquire(dir)
-	if err != nil {
-		return nil, err
-	}
+	dir := lock.dir
 	runCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	c := &ControlPlane{dataDir: dir, lock: lock, cancel: cancel, end: make(chan struct{})}
+	c := &ControlPlane{lock: lock, cancel: cancel, end: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, c.Stop())
@@ -98,6 +97,7 @@ func Start(ctx context.Context, o Options) (_ *ControlPlane, err error) {
 	if c.etcd, err = startEtcd(ctx, filepath.Join(dir, "etcd"), o.Log); err != nil {
 		return nil, fmt.Errorf("starting etcd: %w", err)
 	}
+	c.start(func() error { return c.etcd.wait(runCtx) })
 	server, err := newAPIServer(runCtx, dir, c.etcd.endpoint, creds, o.Plugins)
 	if err != nil {
 		return nil, fmt.Errorf("starting kube-apiserver: %w", err)
@@ -126,7 +126,7 @@ func Start(ctx context.Context, o Options) (_ *ControlPlane, err error) {
 func (c *ControlPlane) Config() *rest.Config { return rest.CopyConfig(c.config) }
 
 // Kubeconfig is the path of the file that gives kubectl the user "admin".
-func (c *ControlPlane) Kubeconfig() string { return filepath.Join(c.dataDir, "kubeconfig") }
+func (c *ControlPlane) Kubeconfig() string { return filepath.Join(c.lock.dir, "kubeconfig") }
 
 // Done is closed when a part of the control plane has ended, asked to or not; Err then says why.
 func (c *ControlPlane) Done() <-chan struct{} { return c.end }
@@ -145,7 +145,7 @@ func (c *ControlPlane) Stop() error {
 	if c.etcd != nil {
 		c.etcd.stop()
 	}
-	return release(c.lock)
+	return c.lock.Release()
 }
 
 // start runs f until Stop; the first part that ends marks the control plane as ended.
@@ -165,23 +165,28 @@ func (c *ControlPlane) start(f func() error) {
 	})
 }
 
-// waitReady returns when the API server says that it is ready, or has ended.
+// waitReady returns when the API server says that it is ready, or has ended. It outlasts an end of ctx, though not for long:
+// an API server that is stopped while it starts ends the process, as its hooks take being cut short for fatal.
 func (c *ControlPlane) waitReady(ctx context.Context) error {
 	client, err := rest.HTTPClientFor(c.config)
 	if err != nil {
 		return err
 	}
+	asked := ctx
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(asked, func() { time.AfterFunc(stopGrace, cancel) })()
 	tick := time.NewTicker(25 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		if ready(ctx, client, c.config.Host+"/readyz") {
-			return nil
+			return asked.Err()
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-c.end:
-			return fmt.Errorf("ended before it was ready: %w", c.Err())
+			return errors.Join(errors.New("it ended before it was ready"), c.Err())
 		case <-tick.C:
 		}
 	}

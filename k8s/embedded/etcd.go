@@ -8,19 +8,23 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 )
 
-// maxSocketPath is the longest path of a unix socket that Linux and macOS take, with room for etcd's suffixes.
-const maxSocketPath = 95
+// maxSocketPath is the longest path of a unix socket, in bytes, that both Linux (107) and macOS (103) take.
+const maxSocketPath = 103
+
+// plainPath is a path that means the same in a URL and in a comma-separated flag, in both of which etcd's address travels.
+var plainPath = regexp.MustCompile(`^[A-Za-z0-9/._~-]+$`)
 
 type etcdServer struct {
 	server   *embed.Etcd
 	endpoint string
-	temp     string // directory of the sockets when dir's path is too long for them
+	temp     string // directory of the sockets when dir's path will not do for them
 }
 
 // startEtcd starts a single-member etcd with its store in dir. It listens on unix sockets in a directory that only
@@ -36,7 +40,7 @@ func startEtcd(ctx context.Context, dir string, log io.Writer) (_ *etcdServer, e
 		}
 	}()
 	sockets := dir
-	if len(dir) > maxSocketPath {
+	if len(dir)+len("/client.sock") > maxSocketPath || !plainPath.MatchString(dir) {
 		if e.temp, err = os.MkdirTemp("", "kyma-console-"); err != nil {
 			return nil, err
 		}
@@ -66,7 +70,9 @@ func startEtcd(ctx context.Context, dir string, log io.Writer) (_ *etcdServer, e
 	// embed leaves it zero, which would log every request as too slow.
 	cfg.WarningUnaryRequestDuration = embed.DefaultWarningUnaryRequestDuration
 	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.New(zapcore.NewCore(
-		zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(log), zapcore.WarnLevel)))
+		zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(log), zapcore.WarnLevel),
+		// What etcd cannot live with ends the process. It says so on the terminal then, rather than exit without a word.
+		zap.WithFatalHook(zapcore.WriteThenPanic)))
 	if e.server, err = embed.StartEtcd(cfg); err != nil {
 		return nil, err
 	}
@@ -79,6 +85,18 @@ func startEtcd(ctx context.Context, dir string, log io.Writer) (_ *etcdServer, e
 	}
 	e.endpoint = client.String()
 	return e, nil
+}
+
+// wait returns why etcd ended by itself, or nil when ctx ends.
+func (e *etcdServer) wait(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-e.server.Err():
+		return fmt.Errorf("etcd ended: %w", err)
+	case <-e.server.Server.StopNotify():
+		return errors.New("etcd ended")
+	}
 }
 
 // stop ends etcd; its store is consistent on disk afterwards, as it is after a crash.

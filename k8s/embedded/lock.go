@@ -11,9 +11,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// acquire takes the data directory for this process. The lock is the kernel's: it goes with the process however that
-// ends, so nothing has to be cleaned up after a crash.
-func acquire(dir string) (*os.File, error) {
+// Lock is a data directory that this process has for itself, see Acquire.
+type Lock struct {
+	dir  string // absolute
+	file *os.File
+}
+
+// Acquire takes the data directory dir for this process, and makes it with mode 0700 when it is missing. A directory in
+// use by another process is an error that names the process. The lock is the kernel's: it goes with the process however
+// that ends, so nothing has to be cleaned up after a crash.
+func Acquire(dir string) (*Lock, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("creating data directory: %w", err)
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("resolving data directory: %w", err)
+	}
 	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("opening lock: %w", err)
@@ -33,12 +47,13 @@ func acquire(dir string) (*os.File, error) {
 	if _, err := fmt.Fprintf(f, "%d\n", os.Getpid()); err != nil {
 		return nil, errors.Join(fmt.Errorf("writing lock: %w", err), f.Close())
 	}
-	return f, nil
+	return &Lock{dir: dir, file: f}, nil
 }
 
-// release gives the data directory back. The file stays, so that nobody locks a file that another has unlinked.
-func release(f *os.File) error {
-	if err := f.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
+// Release gives the data directory back; doing so again does nothing. The file stays, so that nobody locks a file that
+// another has unlinked.
+func (l *Lock) Release() error {
+	if err := l.file.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
 		return fmt.Errorf("releasing data directory: %w", err)
 	}
 	return nil

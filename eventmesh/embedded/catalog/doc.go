@@ -7,7 +7,7 @@
 //   - its eight custom resource definitions: [CRDs], converted from the module by gen.go;
 //   - its webhooks, without which its controller does not find classes and forgets to call brokers on deletion:
 //     [NewPlugin], an admission plugin for the API server in this process;
-//   - its controller: [Run], unchanged.
+//   - its controller: [Run], unchanged, behind a transport that mends what would cost time or a class.
 //
 // The plugin does what upstream's webhooks do, with these differences: fields that a client sends and the Go types do
 // not know are kept; finalizers are added to the list, not put in its place; an update that leaves spec alone is never

@@ -69,7 +69,7 @@ func (c pacedClient) PollLastOperation(r *osb.LastOperationRequest) (*osb.LastOp
 		return &osb.LastOperationResponse{State: osb.StateInProgress}, nil
 	}
 	response, err := c.Client.PollLastOperation(r)
-	c.pace.note(key, time.Now(), response)
+	c.pace.note(key, time.Now(), response, err)
 	return response, err
 }
 
@@ -103,12 +103,12 @@ func (p *pace) pause(key string, now time.Time) time.Duration {
 	return min(waited/10, longestPause) - now.Sub(o.last)
 }
 
-// note remembers an answer, and takes its description away if the last one had the same. No answer, or one that says
-// that the operation has ended, ends the memory.
-func (p *pace) note(key string, now time.Time, response *osb.LastOperationResponse) {
+// note remembers an answer, and takes its description away if the last one had the same. One that says that the operation
+// has ended ends the memory. A failure to answer does not: the controller asks again, and has more to write about it.
+func (p *pace) note(key string, now time.Time, response *osb.LastOperationResponse, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if response == nil || response.State != osb.StateInProgress {
+	if osb.IsGoneError(err) || err == nil && response.State != osb.StateInProgress {
 		delete(p.operations, key)
 		return
 	}
@@ -118,7 +118,7 @@ func (p *pace) note(key string, now time.Time, response *osb.LastOperationRespon
 		o.first = now
 	}
 	o.last = now
-	if response.Description != nil {
+	if err == nil && response.Description != nil {
 		if known && *response.Description == o.description {
 			response.Description = nil
 		} else {

@@ -1,6 +1,8 @@
 package catalog
 
 import (
+	"errors"
+	"net/http"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,8 +30,8 @@ func TestPacePause(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			p := newPace(1, nil)
-			p.note("a", start, inProgress("wait"))
-			p.note("a", start.Add(tc.asked), inProgress("wait"))
+			p.note("a", start, inProgress("wait"), nil)
+			p.note("a", start.Add(tc.asked), inProgress("wait"), nil)
 			if got := p.pause("a", start.Add(tc.then)); got != tc.want {
 				t.Errorf("pause is %v, want %v", got, tc.want)
 			}
@@ -71,13 +73,13 @@ func TestPaceDescription(t *testing.T) {
 		passed      bool
 	}{{"one", true}, {"one", false}, {"two", true}, {"two", false}, {"one", true}} {
 		response := inProgress(step.description)
-		p.note("a", now, response)
+		p.note("a", now, response, nil)
 		if got := response.Description != nil; got != step.passed {
 			t.Errorf("step %d: description passed on is %t, want %t", i, got, step.passed)
 		}
 	}
 	first := inProgress("")
-	p.note("b", now, first)
+	p.note("b", now, first, nil)
 	if first.Description == nil {
 		t.Error("the first description, empty, was not passed on")
 	}
@@ -86,13 +88,25 @@ func TestPaceDescription(t *testing.T) {
 func TestPaceForgets(t *testing.T) {
 	p := newPace(1, nil)
 	now := time.Unix(0, 0)
-	p.note("done", now, inProgress("wait"))
-	p.note("done", now, &osb.LastOperationResponse{State: osb.StateSucceeded})
-	p.note("failed", now, inProgress("wait"))
-	p.note("failed", now, nil)
-	p.note("given up", now, inProgress("wait"))
-	p.note("new", now.Add(forgotten+time.Second), inProgress("wait"))
+	p.note("done", now, inProgress("wait"), nil)
+	p.note("done", now, &osb.LastOperationResponse{State: osb.StateSucceeded}, nil)
+	p.note("gone", now, inProgress("wait"), nil)
+	p.note("gone", now, nil, osb.HTTPStatusCodeError{StatusCode: http.StatusGone})
+	p.note("given up", now, inProgress("wait"), nil)
+	p.note("new", now.Add(forgotten+time.Second), inProgress("wait"), nil)
 	if len(p.operations) != 1 {
 		t.Errorf("remembered are %v, want the new one only", p.operations)
+	}
+}
+
+// A broker that does not answer is asked less and less often too.
+func TestPaceOfFailures(t *testing.T) {
+	p := newPace(1, nil)
+	start := time.Unix(0, 0)
+	for _, after := range []time.Duration{0, 3 * time.Second} {
+		p.note("a", start.Add(after), nil, errors.New("connection refused"))
+	}
+	if got, want := p.pause("a", start.Add(3*time.Second)), 300*time.Millisecond; got != want {
+		t.Errorf("pause is %v, want %v", got, want)
 	}
 }

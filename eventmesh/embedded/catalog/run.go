@@ -85,7 +85,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	config := rest.CopyConfig(o.Config)
 	config.ContentType, config.AcceptContentTypes = runtime.ContentTypeJSON, runtime.ContentTypeJSON
-	config.Wrap(func(rt http.RoundTripper) http.RoundTripper { return cachedLists{rt} })
+	config.Wrap(func(rt http.RoundTripper) http.RoundTripper { return checkedDeletions{cachedLists{rt}} })
 	kube, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return fmt.Errorf("making client: %w", err)

@@ -131,7 +131,19 @@ func (e *Eventing) handler(get func() http.Handler) http.Handler {
 
 // Run installs Knative's configuration and runs its controllers, webhook and handlers until ctx ends. The definitions
 // of CRDs must be installed already.
-func (e *Eventing) Run(ctx context.Context) error {
+func (e *Eventing) Run(ctx context.Context) (err error) {
+	asked := ctx
+	defer func() {
+		cause := recover()
+		if message, ok := cause.(string); ok {
+			err = errors.New(message) // of the logger, see newLogger
+		} else if cause != nil {
+			panic(cause)
+		}
+		if asked.Err() != nil {
+			err = nil // upstream takes being stopped while it starts for fatal
+		}
+	}()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -252,9 +264,11 @@ func dataPlane(ctx context.Context, cmw configmap.Watcher, log *zap.Logger) (in,
 	return in, out, err
 }
 
-// newLogger returns a logger of Knative's type that writes errors to w.
+// newLogger returns a logger of Knative's type that writes errors to w. A fatal one panics, rather than end the process
+// without a word; those that there are come from Run's own goroutine, which makes errors of them.
 func newLogger(w io.Writer) *zap.SugaredLogger {
-	return zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(w), zapcore.ErrorLevel)).Sugar()
+	core := zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(w), zapcore.ErrorLevel)
+	return zap.New(core, zap.WithFatalHook(zapcore.WriteThenPanic)).Sugar()
 }
 
 // waitForAdmission returns when the API server asks the webhook: a Broker made before would never be defaulted, and
