@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -135,17 +136,19 @@ func (c *config) anonymous() user.Info {
 	return &user.DefaultInfo{Name: c.anonymousUser, Groups: groups}
 }
 
-// relative is path as the user would write it here.
+// relative is path as the user would write it here, in a shell.
 func relative(path string) string {
-	wd, err := os.Getwd()
-	if err != nil {
-		return path
+	if wd, err := os.Getwd(); err == nil {
+		if rel, err := filepath.Rel(wd, path); err == nil && filepath.IsLocal(rel) {
+			path = rel
+		}
 	}
-	rel, err := filepath.Rel(wd, path)
-	if err != nil || strings.HasPrefix(rel, "..") {
-		return path
+	if strings.ContainsFunc(path, func(r rune) bool {
+		return !strings.ContainsRune("/._-+", r) && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	}) {
+		return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
 	}
-	return rel
+	return path
 }
 
 func isLoopback(a net.Addr) bool {

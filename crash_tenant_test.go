@@ -224,34 +224,6 @@ func (e *tenant) arrived(ctx context.Context, p *program, id string) error {
 	return nil
 }
 
-// inventory is all that there has to be for a tenant, and once.
-func (e *tenant) inventory() []string {
-	return strings.Split(strings.ReplaceAll(`Application /NAME
-ApplicationMapping NAME/NAME
-Broker NAME/default
-Channel kyma-integration/NAME
-EventActivation NAME from NAME for ServiceInstance NAME
-Function NAME/NAME
-HTTPSource kyma-integration/NAME
-JetStreamChannel NAME/default-kne-trigger: 2 subscribers
-JetStreamChannel kyma-integration/NAME: 1 subscribers
-Namespace /NAME
-Secret NAME/application-broker-auth
-Service NAME/NAME
-Service kyma-integration/NAME
-ServiceBroker NAME/application-broker
-ServiceClass NAME
-ServiceInstance NAME/NAME
-ServicePlan NAME default
-Subscription from kyma-integration/NAME to NAME
-Subscription of Trigger NAME/function
-Subscription of Trigger NAME/outside
-Trigger NAME/function
-Trigger NAME/outside
-stream NAME_default-kne-trigger: 2 consumers
-stream kyma-integration_NAME: 1 consumers`, "NAME", e.name), "\n")
-}
-
 // works checks that the path is ready and an event takes it.
 func (e *tenant) works(t *testing.T, c *console, id string) {
 	t.Helper()

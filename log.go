@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/go-logr/logr"
+	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 )
 
@@ -23,7 +24,7 @@ type logs struct {
 }
 
 // openLog opens the log file in the data directory; on a cluster the log is the standard error, as pods have it. What
-// libraries log through the standard library goes there as well.
+// libraries log through controller-runtime, klog or the standard library goes there as well.
 func openLog(c config) (logs, func(), error) {
 	file, closer := io.Writer(os.Stderr), func() {}
 	if c.embedded() {
@@ -36,6 +37,7 @@ func openLog(c config) (logs, func(), error) {
 	handler := slog.NewJSONHandler(file, nil)
 	logger := slog.New(handler)
 	ctrl.SetLogger(logr.FromSlogHandler(handler))
+	klog.SetSlogLogger(logger)
 	slog.SetDefault(logger)
 	return logs{file, logger}, closer, nil
 }

@@ -135,8 +135,10 @@ func (e *eventMesh) deliver() {
 	})
 	e.step("an event in the older format arrives as well", func() {
 		const id = "31109198-4d69-4ae0-972d-76117f3748c8"
+		const trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 		answer := e.post(e.app+"/v1/events", "application/json", `{"event-type": "order.created", "event-type-version": "v1",
-			"event-id": "`+id+`", "event-time": "2012-11-01T22:08:41+00:00", "data": {"orderId": 1}}`, nil)
+			"event-id": "`+id+`", "event-time": "2012-11-01T22:08:41+00:00", "data": {"orderId": 1}}`,
+			map[string]string{"traceparent": trace})
 		if diff := cmp.Diff(`{"event-id":"`+id+`","status":"","reason":""}`, strings.TrimSpace(string(answer))); diff != "" {
 			e.t.Error("answer (-want +got):", diff)
 		}
@@ -144,6 +146,7 @@ func (e *eventMesh) deliver() {
 		e.arrived(id, `{"orderId": 1}`, map[string]string{
 			"ce-specversion": "1.0", "ce-type": "order.created", "ce-source": e.app, "ce-time": "2012-11-01T22:08:41Z",
 			"ce-eventtypeversion": "v1", "ce-sourceid": e.app, "Content-Type": "application/json",
+			"traceparent": trace,
 		})
 	})
 }
@@ -288,9 +291,10 @@ func TestFaultIsolation(t *testing.T) {
 		select {
 		case <-mended:
 			return http.StatusOK
+		case <-j.closed:
 		case <-r.Context().Done():
-			return http.StatusServiceUnavailable
 		}
+		return http.StatusServiceUnavailable
 	})
 
 	sent := s.sendMany(app, 1)

@@ -125,33 +125,40 @@ type asyncAPI struct {
 // has the description of the first that gives one, and the schema oneOf their schemas.
 func (d *asyncAPI) event(message any) EventType {
 	m := d.object(message)
-	event := EventType{Description: cmp.Or(text(m["summary"]), text(m["description"])), Schema: map[string]any{}}
+	event := EventType{Description: description(m), Schema: map[string]any{}}
 	alternatives, _ := m["oneOf"].([]any)
 	if len(alternatives) == 0 {
-		if schema, ok := d.expand(m["payload"], 0).(map[string]any); ok && schema != nil {
-			event.Schema = schema
-		}
+		event.Schema = d.payload(m)
 		return event
 	}
-	schemas := make([]any, 0, len(alternatives))
+	var schemas []any
 	for _, alternative := range alternatives {
-		e := d.event(withoutOneOf(d.object(alternative)))
-		event.Description = cmp.Or(event.Description, e.Description)
-		schemas = append(schemas, e.Schema)
+		if d.nodes <= 0 {
+			break // many channels may refer to one message of many alternatives
+		}
+		m := d.object(alternative)
+		event.Description = cmp.Or(event.Description, description(m))
+		schemas = append(schemas, d.payload(m))
 	}
 	if len(schemas) == 1 {
 		event.Schema, _ = schemas[0].(map[string]any)
-		return event
+	} else if len(schemas) > 1 {
+		event.Schema["oneOf"] = schemas
 	}
-	event.Schema["oneOf"] = schemas
 	return event
 }
 
-// withoutOneOf keeps alternatives of alternatives, which AsyncAPI does not have, from recursing.
-func withoutOneOf(message map[string]any) map[string]any {
-	message = maps.Clone(message)
-	delete(message, "oneOf")
-	return message
+// description is what a message says of itself, "" when it says nothing.
+func description(message map[string]any) string {
+	return cmp.Or(text(message["summary"]), text(message["description"]))
+}
+
+// payload is the schema of a message's data, empty when it has none. It takes at least one of the document's nodes.
+func (d *asyncAPI) payload(message map[string]any) map[string]any {
+	if schema, ok := d.expand(message["payload"], 0).(map[string]any); ok && schema != nil {
+		return schema
+	}
+	return map[string]any{}
 }
 
 // object is v as an object with references followed, nil when it is none.

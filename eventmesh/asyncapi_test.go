@@ -152,6 +152,28 @@ func TestParseAsyncAPIBoundsGrowth(t *testing.T) {
 	}
 }
 
+// So can one of many channels that share a message of many alternatives.
+func TestParseAsyncAPIBoundsAlternatives(t *testing.T) {
+	const n = 10_000
+	var channels []string
+	for i := range n {
+		channels = append(channels, fmt.Sprintf(`"e%d.v1":{"subscribe":{"message":{"$ref":"#/m"}}}`, i))
+	}
+	doc := `{"asyncapi":"2.0.0","channels":{` + strings.Join(channels, ",") + `},"m":{"oneOf":[` + strings.Repeat("{},", n) + `{}]}}`
+	got, err := ParseAsyncAPI([]byte(doc))
+	if err != nil || len(got) != n {
+		t.Fatalf("%d event types, error %v", len(got), err)
+	}
+	total := 0
+	for _, event := range got {
+		alternatives, _ := event.Schema["oneOf"].([]any)
+		total += len(alternatives)
+	}
+	if total < n || total > maxSchemaNodes {
+		t.Errorf("%d alternatives, want those of the first event types, %d at most", total, maxSchemaNodes)
+	}
+}
+
 func FuzzParseAsyncAPI(f *testing.F) {
 	f.Add([]byte(`{"asyncapi":"2.0.0","channels":{"a/b/v1":{"subscribe":{"message":{"$ref":"#/components/messages/m"}}}},"components":{"messages":{"m":{"payload":{"$ref":"#"}}}}}`))
 	f.Add([]byte("asyncapi: 2.0\nchannels: {a: {subscribe: {message: {oneOf: [1, {$ref: '#/channels'}]}}}}"))

@@ -12,6 +12,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/validation/path"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/authentication/user"
@@ -109,6 +110,43 @@ func (u userClient) List(ctx context.Context, list client.ObjectList, opts ...cl
 		return err
 	}
 	return u.cluster.manager.GetCache().List(ctx, list, opts...)
+}
+
+// Create has the API server make obj, as the user.
+func (u userClient) Create(ctx context.Context, obj client.Object, opts ...client.CreateOption) error {
+	if err := u.addressable(obj); err != nil {
+		return err
+	}
+	return u.Client.Create(ctx, obj, opts...)
+}
+
+// Delete has the API server delete obj, as the user.
+func (u userClient) Delete(ctx context.Context, obj client.Object, opts ...client.DeleteOption) error {
+	if err := u.addressable(obj); err != nil {
+		return err
+	}
+	if obj.GetName() == "" {
+		return apierrors.NewBadRequest("the name must not be empty")
+	}
+	return u.Client.Delete(ctx, obj, opts...)
+}
+
+// addressable refuses an obj whose name or namespace cannot stand in a URL. The request would not be sent, and the error
+// would not say that it is the caller's: Create and Delete are given names as users type them.
+func (u userClient) addressable(obj client.Object) error {
+	namespaced, err := u.IsObjectNamespaced(obj)
+	if err != nil {
+		return err
+	}
+	if namespaced && obj.GetNamespace() == "" {
+		return apierrors.NewBadRequest("the namespace must not be empty")
+	}
+	for what, value := range map[string]string{"name": obj.GetName(), "namespace": obj.GetNamespace()} {
+		if problems := path.IsValidPathSegmentName(value); len(problems) > 0 {
+			return apierrors.NewBadRequest(fmt.Sprintf("the %s %q %s", what, value, strings.Join(problems, ", ")))
+		}
+	}
+	return nil
 }
 
 // review says nil when the user may do verb on obj's kind, in namespace ("" for all) and for name ("" for any).

@@ -190,6 +190,12 @@ func testWrites(t *testing.T, cluster *k8s.Cluster) {
 	if err == nil || k8s.Denied(err) {
 		t.Errorf("an object that admission refuses: got %v, want an error that is no denial", err)
 	}
+	for _, key := range []client.ObjectKey{{Name: "n"}, {Namespace: "hers"}, {Namespace: "hers", Name: "a/b"}, {Namespace: "..", Name: "n"}} {
+		o := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: key.Name, Namespace: key.Namespace}}
+		if err := c.Delete(t.Context(), o); !apierrors.IsBadRequest(err) {
+			t.Errorf("deleting %q, which is no name: got %v, want a bad request", key, err)
+		}
+	}
 }
 
 func testWatch(t *testing.T, cluster *k8s.Cluster) {

@@ -2,7 +2,6 @@ package k8s
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -24,8 +23,8 @@ const (
 	maxPending = 10_000
 )
 
-// errSlow ends the watch of a reader for whom more than maxPending objects wait.
-var errSlow = errors.New("the reader is too slow: more than 10000 changed objects wait for it")
+// errSlow ends the watch of a reader for whom more than maxPending objects wait. It is of the kind that clients know.
+var errSlow = apierrors.NewTooManyRequestsError(fmt.Sprintf("the reader is too slow, more than %d changed objects wait for it", maxPending))
 
 // EventType says what happened to an object. The values are those of the Console's SubscriptionEventType.
 type EventType string

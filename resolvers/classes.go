@@ -186,12 +186,15 @@ func jsonSchema(raw *runtime.RawExtension) map[string]any {
 }
 
 // classByExternal finds the class of a namespace that its broker calls so, one that is still offered before one that is
-// not; nil if there is none.
+// not. None is a NotFound error.
 func classByExternal(ctx context.Context, c client.Reader, namespace, name string) (*scv1.ServiceClass, error) {
 	var list scv1.ServiceClassList
 	err := c.List(ctx, &list, client.InNamespace(namespace), client.MatchingFields{indexExternalName: name})
-	if err != nil || len(list.Items) == 0 {
+	if err != nil {
 		return nil, err
+	}
+	if len(list.Items) == 0 {
+		return nil, notFound("serviceclasses", name)
 	}
 	classes := byName(list.Items)
 	offered := slices.IndexFunc(classes, func(c scv1.ServiceClass) bool { return !c.Status.RemovedFromBrokerCatalog })

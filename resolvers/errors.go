@@ -20,9 +20,10 @@ import (
 	"github.com/kyma-eventmesh/kyma-console/k8s"
 )
 
-// The values of extensions.code. Errors in a document itself have gqlgen's codes: GRAPHQL_PARSE_FAILED,
-// GRAPHQL_VALIDATION_FAILED, COMPLEXITY_LIMIT_EXCEEDED.
+// The values of extensions.code. Errors in a document itself have gqlgen's codes, GRAPHQL_PARSE_FAILED,
+// GRAPHQL_VALIDATION_FAILED and COMPLEXITY_LIMIT_EXCEEDED, and DEPTH_LIMIT_EXCEEDED.
 const (
+	codeBadRequest      = "BAD_REQUEST"
 	codeUnauthenticated = "UNAUTHENTICATED"
 	codeForbidden       = "FORBIDDEN"
 	codeNotFound        = "NOT_FOUND"
@@ -96,7 +97,7 @@ func (r *Resolver) present(ctx context.Context, err error) *gqlerror.Error {
 	out := *graphql.DefaultErrorPresenter(ctx, err)
 	cause := out.Err
 	if cause == nil {
-		return &out // from gqlgen itself, or presented before
+		return ofGqlgen(&out)
 	}
 	code, message, ok := lookup(cause)
 	if !ok {
@@ -118,6 +119,19 @@ func (r *Resolver) present(ctx context.Context, err error) *gqlerror.Error {
 		out.Extensions["fields"] = fields
 	}
 	return &out
+}
+
+// ofGqlgen is an error of gqlgen itself, or one that has been presented before. Those without a code are about the HTTP
+// request; the message about a body that is no JSON repeats the body and names Go types, so that it is replaced.
+func ofGqlgen(err *gqlerror.Error) *gqlerror.Error {
+	if err.Extensions["code"] != nil {
+		return err
+	}
+	if strings.HasPrefix(err.Message, "json request body could not be decoded") {
+		err.Message = "the body is not a GraphQL request in JSON"
+	}
+	err.Extensions = map[string]any{"code": codeBadRequest}
+	return err
 }
 
 // panicked is a panic in a resolver. It is presented like any internal error.
@@ -148,7 +162,11 @@ func fieldsOf(err error) []map[string]string {
 	}
 	var fields []map[string]string
 	for _, cause := range details.Causes {
-		fields = append(fields, map[string]string{"field": cause.Field, "message": cause.Message})
+		name := cause.Field
+		if name == "<nil>" {
+			name = "" // how the API server names the object as a whole
+		}
+		fields = append(fields, map[string]string{"field": name, "message": cause.Message})
 	}
 	return fields
 }

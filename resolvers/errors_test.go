@@ -96,13 +96,14 @@ func checkLogged(t *testing.T, got *gqlerror.Error, cause error, logged string) 
 func TestPresentFields(t *testing.T) {
 	invalid := apierrors.NewInvalid(schema.GroupKind{Group: "g", Kind: "Function"}, "f", field.ErrorList{
 		field.Required(field.NewPath("spec", "source"), "no source"),
+		field.Forbidden(nil, "not so"),
 	})
 	got := (&Resolver{}).present(t.Context(), gqlerror.WrapPath(nil, invalid))
 	extensions, err := json.Marshal(got.Extensions)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `{"code":"INVALID","fields":[{"field":"spec.source","message":"Required value: no source"}]}`
+	want := `{"code":"INVALID","fields":[{"field":"spec.source","message":"Required value: no source"},{"field":"","message":"Forbidden: not so"}]}`
 	if string(extensions) != want {
 		t.Errorf("got %s, want %s", extensions, want)
 	}

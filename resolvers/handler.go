@@ -1,11 +1,15 @@
 package resolvers
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -30,6 +34,8 @@ type Limits struct {
 	Depth int
 	// Tokens is how many tokens a document may have. Default 15000.
 	Tokens int
+	// Operations is how many operations may run at once on one websocket. Default 100; the Console runs a handful.
+	Operations int
 	// InitTimeout is how long a websocket may take to send connection_init. Default 10 s.
 	InitTimeout time.Duration
 	// Alive is how often a websocket is sent a sign of life. A graphql-transport-ws client that does not answer one
@@ -42,6 +48,7 @@ func (l *Limits) setDefaults() {
 	l.Complexity = orDefault(l.Complexity, 2000)
 	l.Depth = orDefault(l.Depth, 15)
 	l.Tokens = orDefault(l.Tokens, 15000)
+	l.Operations = orDefault(l.Operations, 100)
 	l.InitTimeout = orDefault(l.InitTimeout, 10*time.Second)
 	l.Alive = orDefault(l.Alive, 10*time.Second)
 }
@@ -61,7 +68,7 @@ const parsedDocuments = 1000
 // graphql-transport-ws) for everything. The user must be in the context of the request.
 func NewHandler(r *Resolver, limits Limits) http.Handler {
 	limits.setDefaults()
-	srv := handler.New(graph.NewExecutableSchema(graph.Config{Resolvers: r}))
+	srv := handler.New(graph.NewExecutableSchema(graph.Config{Resolvers: r, Complexity: complexity()}))
 	srv.AddTransport(transport.Websocket{
 		Implementation:        gorilla{upgrader: newUpgrader()},
 		InitFunc:              initWebsocket,
@@ -80,41 +87,87 @@ func NewHandler(r *Resolver, limits Limits) http.Handler {
 	srv.Use(extension.Introspection{})
 	srv.Use(extension.FixedComplexityLimit(limits.Complexity))
 	srv.Use(depthLimit(limits.Depth))
-	srv.AroundOperations(subscriptionsNeedWebsocket)
-	return limitBody(srv, limits.Body)
+	srv.AroundOperations(admit(limits.Operations))
+	return onlyWebsocketUpgrades(limitBody(srv, limits.Body))
+}
+
+// complexity makes a field count for more than one where a document can go round in circles: each round multiplies the
+// answer by the instances of a class.
+func complexity() (c graph.ComplexityRoot) {
+	const instances = 10 // of a class, roughly
+	c.ServiceClass.Instances = func(child int) int { return 1 + instances*child }
+	return c
 }
 
 // limitBody refuses a body that says it is too long, and cuts off one that does not say.
 func limitBody(next http.Handler, limit int64) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength > limit {
-			w.Header().Set("Content-Type", "application/json")
-			w.WriteHeader(http.StatusRequestEntityTooLarge)
-			_, _ = fmt.Fprintf(w, `{"errors":[{"message":"the request is larger than %d bytes","extensions":{"code":%q}}],"data":null}`,
-				limit, codeTooLarge)
+			refuseBody(w, limit)
 			return
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, limit)
+		if r.ContentLength < 0 { // gqlgen answers 200 to a body that is cut off
+			body, err := io.ReadAll(r.Body)
+			if errors.As(err, new(*http.MaxBytesError)) {
+				refuseBody(w, limit)
+				return
+			}
+			r.Body = io.NopCloser(bytes.NewReader(body)) // incomplete when the client has left
+		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// streaming marks the context of operations whose answers can be many.
-type streaming struct{}
-
-func initWebsocket(ctx context.Context, _ transport.InitPayload) (context.Context, *transport.InitPayload, error) {
-	return context.WithValue(ctx, streaming{}, true), nil, nil
+func refuseBody(w http.ResponseWriter, limit int64) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusRequestEntityTooLarge)
+	_, _ = fmt.Fprintf(w, `{"errors":[{"message":"the request is larger than %d bytes","extensions":{"code":%q}}],"data":null}`,
+		limit, codeTooLarge)
 }
 
-// subscriptionsNeedWebsocket refuses GraphQL subscriptions by POST, which could answer only once.
-func subscriptionsNeedWebsocket(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
-	op := graphql.GetOperationContext(ctx).Operation
-	if op.Operation == ast.Subscription && ctx.Value(streaming{}) == nil {
-		err := gqlerror.Errorf("GraphQL subscriptions need a websocket")
-		err.Extensions = map[string]any{"code": codeInvalid}
-		return graphql.OneShot(&graphql.Response{Errors: gqlerror.List{err}})
+// onlyWebsocketUpgrades hides from gqlgen, which takes any for a websocket, the offers to speak another protocol. A server
+// may pass them over, and some clients (Java's, curl --http2) make one in every request.
+func onlyWebsocketUpgrades(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Upgrade") != "" && !websocket.IsWebSocketUpgrade(r) {
+			r = r.Clone(r.Context())
+			r.Header.Del("Upgrade")
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// onWebsocket is the key, in the context of a websocket's operations, of how many of them run: an *atomic.Int64.
+type onWebsocket struct{}
+
+func initWebsocket(ctx context.Context, _ transport.InitPayload) (context.Context, *transport.InitPayload, error) {
+	return context.WithValue(ctx, onWebsocket{}, new(atomic.Int64)), nil, nil
+}
+
+// admit refuses GraphQL subscriptions by POST, which could answer only once, and more than limit operations at once on
+// one websocket.
+func admit(limit int) graphql.OperationMiddleware {
+	return func(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
+		running, ok := ctx.Value(onWebsocket{}).(*atomic.Int64)
+		switch {
+		case !ok && graphql.GetOperationContext(ctx).Operation.Operation == ast.Subscription:
+			return refuse(codeInvalid, "GraphQL subscriptions need a websocket")
+		case !ok:
+		case running.Add(1) > int64(limit):
+			running.Add(-1)
+			return refuse(codeRateLimited, "more than %d operations at once on one websocket", limit)
+		default:
+			context.AfterFunc(ctx, func() { running.Add(-1) }) // gqlgen ends it with the operation
+		}
+		return next(ctx)
 	}
-	return next(ctx)
+}
+
+func refuse(code, format string, args ...any) graphql.ResponseHandler {
+	err := gqlerror.Errorf(format, args...)
+	err.Extensions = map[string]any{"code": code}
+	return graphql.OneShot(&graphql.Response{Errors: gqlerror.List{err}})
 }
 
 // depthLimit refuses documents that nest fields deeper than it says.
@@ -155,9 +208,10 @@ func depthOf(set ast.SelectionSet) int {
 	return depth
 }
 
-// newUpgrader accepts websockets from the page's own origin only, and from clients that are not browsers.
+// newUpgrader accepts websockets from any page: package web has checked the origin, and knows which ones are allowed.
 func newUpgrader() *websocket.Upgrader {
 	return &websocket.Upgrader{
+		CheckOrigin:      func(*http.Request) bool { return true },
 		HandshakeTimeout: 10 * time.Second,
 		ReadBufferSize:   1024,
 		WriteBufferSize:  4096,

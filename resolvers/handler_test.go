@@ -1,15 +1,20 @@
 package resolvers
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/99designs/gqlgen/graphql"
 	"github.com/google/go-cmp/cmp"
 	"github.com/gorilla/websocket"
 	"github.com/vektah/gqlparser/v2/ast"
@@ -42,10 +47,14 @@ func TestHTTP(t *testing.T) {
 		{"syntax", "POST", "/", `{"query":"{"}`, 422, "GRAPHQL_PARSE_FAILED"},
 		{"unknown field", "POST", "/", `{"query":"{nothing}"}`, 422, "GRAPHQL_VALIDATION_FAILED"},
 		{"undeclared variables are ignored", "POST", "/", `{"query":"{__typename}","variables":{"x":1}}`, 200, `{"data":{"__typename":"Query"}}`},
-		{"no JSON", "POST", "/", `nonsense`, 400, "could not be decoded"},
+		{"no JSON", "POST", "/", `nonsense`, 400, `"message":"the body is not a GraphQL request in JSON","extensions":{"code":"BAD_REQUEST"}`},
 		{"subscription", "POST", "/", `{"query":"subscription{applicationEvent{type}}"}`, 200, "GraphQL subscriptions need a websocket"},
 		{"too deep", "POST", "/", `{"query":"{applications{services{entries{type}}}}"}`, 200, "DEPTH_LIMIT_EXCEEDED"},
 		{"too complex", "POST", "/", `{"query":"{` + many.String() + `}"}`, 200, "COMPLEXITY_LIMIT_EXCEEDED"},
+		{
+			"in circles", "POST", "/", `{"query":"{serviceClasses(namespace:\"n\"){instances{serviceClass{instances{name}}}}}"}`,
+			200, "COMPLEXITY_LIMIT_EXCEEDED",
+		},
 		{"too large", "POST", "/", `{"query":"{__typename}","x":"` + long + `"}`, 413, "TOO_LARGE"},
 		{"scalar of the wrong kind", "POST", "/", `{"query":"mutation{createNamespace(name:\"x\",labels:[1]){name}}"}`, 200, `"code":"INVALID"`},
 		{"options", "OPTIONS", "/", "", 200, ""},
@@ -129,11 +138,99 @@ func write(t *testing.T, conn *websocket.Conn, message string) {
 	}
 }
 
-func TestWebsocketFromAnotherOrigin(t *testing.T) {
-	srv := serve(t, Limits{})
-	_, resp, err := websocket.DefaultDialer.DialContext(t.Context(), "ws"+strings.TrimPrefix(srv.URL, "http"), http.Header{"Origin": {"http://evil.example"}})
-	if err == nil || resp == nil || resp.StatusCode != http.StatusBadRequest {
-		t.Errorf("got %v %v, want it refused", resp, err)
+// TestOddRequests sends what http.Client does not send by itself.
+func TestOddRequests(t *testing.T) {
+	srv := serve(t, Limits{Body: 4096})
+	post := func(body io.Reader, header ...string) (int, string) {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, srv.URL, body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		for i := 0; i < len(header); i += 2 {
+			req.Header.Set(header[i], header[i+1])
+		}
+		resp, err := srv.Client().Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = resp.Body.Close() }()
+		answer, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.StatusCode, string(answer)
+	}
+	const query = `{"query":"{__typename}"}`
+	if status, answer := post(strings.NewReader(query), "Connection", "Upgrade", "Upgrade", "h2c"); status != 200 || !strings.Contains(answer, "Query") {
+		t.Errorf("with an offer to speak HTTP/2: %d %s", status, answer)
+	}
+	// io.MultiReader hides the length.
+	if status, answer := post(io.MultiReader(strings.NewReader(query))); status != 200 || !strings.Contains(answer, "Query") {
+		t.Errorf("without length: %d %s", status, answer)
+	}
+	if status, answer := post(io.MultiReader(strings.NewReader(`{"query":"` + strings.Repeat("x", 5000)))); status != 413 || !strings.Contains(answer, "TOO_LARGE") {
+		t.Errorf("without length, and too long: %d %s", status, answer)
+	}
+}
+
+func dial(t *testing.T, srv *httptest.Server, protocol string) *websocket.Conn {
+	t.Helper()
+	dialer := websocket.Dialer{Subprotocols: []string{protocol}, HandshakeTimeout: 10 * time.Second}
+	conn, _, err := dialer.DialContext(t.Context(), "ws"+strings.TrimPrefix(srv.URL, "http"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	return conn
+}
+
+// TestWebsocketBadInit holds that no connection is left open whose first message gqlgen does not understand.
+func TestWebsocketBadInit(t *testing.T) {
+	conn := dial(t, serve(t, Limits{}), "graphql-ws")
+	write(t, conn, `{"type":"connection_init","payload":"no object"}`)
+	for {
+		if _, _, err := conn.ReadMessage(); err != nil {
+			if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() {
+				t.Error("the connection is still open")
+			}
+			return
+		}
+	}
+}
+
+// TestWebsocketOperations begins one operation more than a websocket may have, ends one, and begins it again.
+func TestWebsocketOperations(t *testing.T) {
+	socket, _, err := initWebsocket(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin := func() (code any, end context.CancelFunc) {
+		ctx, end := context.WithCancel(socket)
+		begun := func(context.Context) graphql.ResponseHandler { return graphql.OneShot(&graphql.Response{}) }
+		if answer := admit(2)(ctx, begun)(ctx); len(answer.Errors) > 0 {
+			return answer.Errors[0].Extensions["code"], end
+		}
+		return nil, end
+	}
+	_, end := begin()
+	_, endOther := begin()
+	defer endOther()
+	if code, _ := begin(); code != codeRateLimited {
+		t.Errorf("third operation of two: code %v, want %s", code, codeRateLimited)
+	}
+	end()
+	for deadline := time.Now().Add(10 * time.Second); ; runtime.Gosched() { // the end is noticed a moment later
+		code, end := begin()
+		defer end()
+		if code == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("second operation of two, after another has ended: code %v", code)
+		}
 	}
 }
 

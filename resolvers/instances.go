@@ -81,9 +81,6 @@ func resolvePlan(ctx context.Context, c client.Reader, namespace string, classRe
 	if err != nil {
 		return scv1.ServiceInstanceSpec{}, err
 	}
-	if class == nil {
-		return scv1.ServiceInstanceSpec{}, notFound("serviceclasses", classRef.ExternalName)
-	}
 	plans, err := plansOf(ctx, c, class)
 	if err != nil {
 		return scv1.ServiceInstanceSpec{}, err

@@ -1,6 +1,7 @@
 package resolvers
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"time"
@@ -9,8 +10,12 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// writeTimeout is how long a websocket's client may take to accept one message before it is cut off.
-const writeTimeout = 10 * time.Second
+const (
+	// writeTimeout is how long a websocket's client may take to accept one message before it is cut off.
+	writeTimeout = 10 * time.Second
+	// closeGrace is how long gqlgen may take to close a websocket that is at its end.
+	closeGrace = time.Second
+)
 
 // gorilla lets gqlgen's websocket transport run on gorilla/websocket.
 type gorilla struct{ upgrader *websocket.Upgrader }
@@ -24,6 +29,9 @@ func (g gorilla) Accept(w http.ResponseWriter, r *http.Request, options transpor
 	if err != nil {
 		return nil, err
 	}
+	// gqlgen leaves the connection open when it does not understand connection_init. When all is well it has closed the
+	// connection by then, or is about to.
+	context.AfterFunc(r.Context(), func() { time.AfterFunc(closeGrace, func() { _ = conn.Close() }) })
 	return gorillaConn{conn}, nil
 }
 

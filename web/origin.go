@@ -132,9 +132,9 @@ func isSafe(method string) bool {
 	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
 }
 
-// isJSON reports whether a content type is one of those of a GraphQL request. None of the three that a form can send
+// isJSON reports whether a content type is that of a GraphQL request. None of the three that a form can send
 // (url-encoded, multipart, text/plain) is, nor is a missing one.
 func isJSON(contentType string) bool {
 	mediaType, _, err := mime.ParseMediaType(contentType)
-	return err == nil && (mediaType == "application/json" || mediaType == "application/graphql-response+json")
+	return err == nil && mediaType == "application/json"
 }

@@ -74,7 +74,7 @@ func TestOrigin(t *testing.T) {
 		{"no content type", "POST", nil, 415},
 		{"JSON that is text to the browser", "POST", []string{"Content-Type", "text/plain; application/json"}, 415},
 		{"JSON with charset", "POST", []string{"Content-Type", "Application/JSON; charset=utf-8"}, 200},
-		{"GraphQL's own type", "POST", []string{"Content-Type", "application/graphql-response+json"}, 200},
+		{"GraphQL's own type, which is for answers", "POST", []string{"Content-Type", "application/graphql-response+json"}, 415},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			c := config()

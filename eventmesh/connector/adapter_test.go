@@ -56,6 +56,7 @@ func TestEventsRefused(t *testing.T) {
 			"structured, bad time", structured(), `{"specversion":"1.0","id":"1","type":"t","source":"s","time":"foo"}`,
 			bad(`{"error":"cannot convert \"foo\" to time.Time: not in RFC3339 format"}`),
 		},
+		{"binary, an attribute called data", binaryHeader("Ce-Data", "x"), "", bad(`{"error":"data: MUST NOT be the name of an attribute"}`)},
 		{"structured, no version", structured(), `{"id":"1"}`, bad(`{"error":"specversion: MUST be a non-empty string"}`)},
 		{"structured, version is a number", structured(), `{"specversion":1.0}`, bad(`{"error":"specversion: MUST be a string"}`)},
 		{"structured, not JSON", structured(), `{`, bad(`{"error":"the body is not a CloudEvent in JSON: EOF"}`)},

@@ -221,6 +221,9 @@ func attributeValue(raw json.RawMessage) (any, error) {
 
 // setAttribute sets an attribute or extension of e. A standard attribute that is empty counts as absent.
 func setAttribute(e *event.Event, name string, value any) error {
+	if name == "data" { // the SDK would take it for the event's data as soon as the event is in the JSON format
+		return errors.New("data: MUST NOT be the name of an attribute")
+	}
 	standard := spec.V1.Attribute(name)
 	if standard == nil || standard.Kind() == spec.DataContentType {
 		// Among attributes, datacontenttype has no place of its own in either mode; this says so.

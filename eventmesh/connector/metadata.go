@@ -2,6 +2,7 @@ package connector
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -61,8 +62,9 @@ func (c *Connector) services(w http.ResponseWriter, r *http.Request) (any, error
 	for i := range services {
 		s := &services[i]
 		list = append(list, serviceSummary{
-			ID: s.ID, Provider: s.ProviderDisplayName, Name: s.DisplayName, Description: s.LongDescription,
-			Identifier: s.Identifier, Labels: s.Labels,
+			ID: s.ID, Provider: s.ProviderDisplayName, Name: s.DisplayName,
+			Description: cmp.Or(s.LongDescription, s.Description), // as in the answer for one service
+			Identifier:  s.Identifier, Labels: s.Labels,
 		})
 	}
 	return list, nil

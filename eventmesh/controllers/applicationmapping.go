@@ -261,8 +261,8 @@ func wantedBroker(o brokerObserved, from *scv1.ServiceBroker) *scv1.ServiceBroke
 	return b
 }
 
-// offering hashes what Service Catalog would be told if it asked, and with which password: it keeps the one that it
-// read with the last list.
+// offering hashes what Service Catalog would be told if it asked. The Secret is not part of it: Service Catalog reads
+// that for every call.
 func offering(o brokerObserved) string {
 	type offer struct {
 		Application string
@@ -290,9 +290,6 @@ func offering(o brokerObserved) string {
 	h := sha256.New()
 	// Plain data, which always encodes.
 	_ = json.NewEncoder(h).Encode(offers)
-	if o.secret != nil {
-		h.Write([]byte(o.secret.UID))
-	}
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 

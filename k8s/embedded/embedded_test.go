@@ -53,7 +53,7 @@ func TestControlPlane(t *testing.T) {
 		deleteNamespace(t, admin)
 	})
 	t.Run("a second process is refused", func(t *testing.T) {
-		_, err := acquire(dir)
+		_, err := Acquire(dir)
 		if err == nil || !strings.Contains(err.Error(), "in use by process") {
 			t.Errorf("second lock: got %v, want the holder named", err)
 		}

@@ -11,8 +11,6 @@ import (
 	"regexp"
 
 	"go.etcd.io/etcd/server/v3/embed"
-	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 )
 
 // maxSocketPath is the longest path of a unix socket, in bytes, that both Linux (107) and macOS (103) take.
@@ -69,10 +67,7 @@ func startEtcd(ctx context.Context, dir string, log io.Writer) (_ *etcdServer, e
 	cfg.SnapshotCount, cfg.SnapshotCatchUpEntries = 2000, 100
 	// embed leaves it zero, which would log every request as too slow.
 	cfg.WarningUnaryRequestDuration = embed.DefaultWarningUnaryRequestDuration
-	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.New(zapcore.NewCore(
-		zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(log), zapcore.WarnLevel),
-		// What etcd cannot live with ends the process. It says so on the terminal then, rather than exit without a word.
-		zap.WithFatalHook(zapcore.WriteThenPanic)))
+	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(newZapLogger(log))
 	if e.server, err = embed.StartEtcd(cfg); err != nil {
 		return nil, err
 	}

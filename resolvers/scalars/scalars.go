@@ -37,6 +37,7 @@ func UnmarshalJSON(v any) (map[string]any, error) {
 	case nil:
 		return nil, nil
 	case map[string]any:
+		fillLists(v)
 		return v, nil
 	case string:
 		var object map[string]any
@@ -51,6 +52,25 @@ func UnmarshalJSON(v any) (map[string]any, error) {
 	default:
 		return nil, invalid("JSON: want an object or a string that holds one, got %s", kind(v))
 	}
+}
+
+// fillLists makes the empty lists in v lists again. The parser hands over the literal [] as a nil list, which would be
+// written as null.
+func fillLists(v any) any {
+	switch v := v.(type) {
+	case []any:
+		if v == nil {
+			return []any{}
+		}
+		for i := range v {
+			v[i] = fillLists(v[i])
+		}
+	case map[string]any:
+		for key := range v {
+			v[key] = fillLists(v[key])
+		}
+	}
+	return v
 }
 
 // MarshalLabels writes a JSON object of strings; nil is {}.

@@ -60,6 +60,7 @@ func TestUnmarshal(t *testing.T) {
 		err    string // "" for none
 	}{
 		{"JSON", map[string]any{"a": 1}, map[string]any{"a": 1}, ""},
+		{"JSON", map[string]any{"a": []any{[]any(nil), 1}}, map[string]any{"a": []any{[]any{}, 1}}, ""}, // the literal [[], 1]
 		{"JSON", `{"a":"b"}`, map[string]any{"a": "b"}, ""},
 		{"JSON", ` {} `, map[string]any{}, ""},
 		{"JSON", `[1]`, nil, "JSON: the string does not hold a JSON object"},

@@ -215,7 +215,7 @@ func (c *call) explain(cause error) error {
 	}
 }
 
-// statusOf is the HTTP status of a call that failed. Knative sends the event again for all of them.
+// statusOf is the HTTP status of a call that failed. Knative sends the event again unless it is a badInput.
 func statusOf(err error) int {
 	var bad badInput
 	switch {

@@ -34,6 +34,8 @@ type channel struct {
 	key    types.NamespacedName
 	uid    types.UID
 	stream string
+	// open is whether its subscribers have their consumers in the store, so that events may be taken.
+	open atomic.Bool
 
 	mu      sync.Mutex // held while subscribers change
 	applied bool       // whether the subscribers have been made known since the process started
@@ -55,7 +57,9 @@ func newChannels(ctx context.Context, s *Server, o Options) (*Channels, error) {
 		md := info.Config.Metadata
 		key := types.NamespacedName{Namespace: md[metadataNamespace], Name: md[metadataName]}
 		if key.Name != "" {
-			c.channels[key] = newChannel(key, types.UID(md[metadataUID]))
+			ch := newChannel(key, types.UID(md[metadataUID]))
+			ch.open.Store(true)
+			c.channels[key] = ch
 		}
 	}
 	if err := streams.Err(); err != nil {
@@ -113,9 +117,10 @@ func (c *Channels) apply(ctx context.Context, key types.NamespacedName, uid type
 	}
 	failed, err := c.applySubscribers(ctx, ch, stream, subscribers, keep)
 	if err != nil {
-		return nil, err
+		return failed, err
 	}
 	ch.applied = true
+	ch.open.Store(true)
 	return failed, nil
 }
 
@@ -144,7 +149,7 @@ func (c *Channels) served(key types.NamespacedName) bool {
 // errClosed is returned to those who come too late.
 var errClosed = errors.New("the channel is closed")
 
-// add makes a channel known to ServeHTTP, if it is not yet.
+// add makes a channel known to ServeHTTP, if it is not yet. A new one is not open.
 func (c *Channels) add(key types.NamespacedName, uid types.UID) (*channel, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -202,11 +207,18 @@ func (c *Channels) applySubscribers(ctx context.Context, ch *channel, stream jet
 		running[uid] = w.target.Load().spec
 	}
 	failed := map[types.UID]error{}
+	var errs []error
 	p := plan(subscribers, keep, stored, running)
 	for _, spec := range p.start {
-		if err := c.start(ctx, ch, stream, spec); err != nil {
+		if spec.UID == "" {
+			failed[spec.UID] = errors.New("subscriber has no UID")
+			continue
+		}
+		t, err := newTarget(spec, c.opts)
+		if err != nil {
 			failed[spec.UID] = err
 		}
+		errs = append(errs, c.start(ctx, ch, stream, spec.UID, t))
 	}
 	for _, spec := range p.change {
 		t, err := newTarget(spec, c.opts)
@@ -223,27 +235,23 @@ func (c *Channels) applySubscribers(ctx context.Context, ch *channel, stream jet
 	for _, uid := range p.remove {
 		c.stopWorker(ch, uid)
 		if err := stream.DeleteConsumer(ctx, consumerName(uid)); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
-			return nil, fmt.Errorf("delete consumer %s of %s: %w", uid, ch.stream, err)
+			errs = append(errs, fmt.Errorf("delete consumer %s of %s: %w", uid, ch.stream, err))
 		}
 	}
-	return failed, nil
+	return failed, errors.Join(errs...)
 }
 
-// start makes the consumer of a subscriber, or finds the one it has, and starts its worker.
-func (c *Channels) start(ctx context.Context, ch *channel, stream jetstream.Stream, spec eventingduckv1.SubscriberSpec) error {
-	if spec.UID == "" {
-		return errors.New("subscriber has no UID")
-	}
-	c.stopWorker(ch, spec.UID)
-	consumer, err := stream.CreateOrUpdateConsumer(ctx, c.consumerConfig(spec.UID))
+// start makes the consumer of a subscriber, or finds the one it has, and starts its worker. Without a target there is no
+// worker, but the consumer keeps the events.
+func (c *Channels) start(ctx context.Context, ch *channel, stream jetstream.Stream, subscriber types.UID, t *target) error {
+	c.stopWorker(ch, subscriber)
+	consumer, err := stream.CreateOrUpdateConsumer(ctx, c.consumerConfig(subscriber))
 	if err != nil {
-		return fmt.Errorf("create consumer: %w", err)
+		return fmt.Errorf("create consumer %s of %s: %w", subscriber, ch.stream, err)
 	}
-	t, err := newTarget(spec, c.opts)
-	if err != nil {
-		return err
+	if t != nil {
+		ch.workers[subscriber] = newWorker(ch.key, consumer, t, c.sender, c.metrics, c.opts)
 	}
-	ch.workers[spec.UID] = newWorker(ch.key, consumer, t, c.sender, c.metrics, c.opts)
 	return nil
 }
 

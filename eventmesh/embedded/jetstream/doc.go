@@ -26,7 +26,8 @@
 //
 //   - retry not set and no dead letter sink: every failure, whatever its status, is retried with exponential backoff
 //     from 200 ms, capped at 60 s, until the event is older than MaxAge. Nothing accepted is lost because a function
-//     was broken overnight. Kyma's NATS Streaming channel did so, once a minute.
+//     was broken overnight. Kyma's NATS Streaming channel did so, once a minute. A shorter wait than 200 ms, which a
+//     specification may ask for, is not granted here.
 //   - retry not set, with a dead letter sink: no retry, as Knative has it; a failed event goes there at once.
 //   - retry set: so many retries after the first attempt, for the failures that Knative retries (no answer, 404, 408,
 //     409, 429 and 5xx). Other failures are final. Then the dead letter sink, with Knative's knativeerrordest,

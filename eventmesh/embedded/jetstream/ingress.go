@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"time"
@@ -25,7 +26,7 @@ const storeTimeout = 10 * time.Second
 //	404  there is no such channel or path
 //	405  the method is not POST (OPTIONS is answered as Knative's channels do)
 //	413  the body is longer than Options.MaxEventBytes
-//	503  it could not be stored: the channel is full, or the store fails or has been closed; to be tried again
+//	503  it could not be stored: the channel is being made or full, or the store fails or has been closed; to be tried again
 func (c *Channels) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Allow", "POST, OPTIONS")
 	switch r.Method {
@@ -50,6 +51,9 @@ func (c *Channels) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	case ch == nil:
 		http.Error(w, "no channel "+key.String(), http.StatusNotFound)
+		return
+	case !ch.open.Load():
+		http.Error(w, "the channel "+key.String()+" is being made", http.StatusServiceUnavailable)
 		return
 	}
 	e, status, err := c.readEvent(w, r)
@@ -89,6 +93,12 @@ func (c *Channels) readEvent(w http.ResponseWriter, r *http.Request) (*event.Eve
 			return nil, http.StatusRequestEntityTooLarge, err
 		}
 		return nil, http.StatusBadRequest, err
+	}
+	// No names of attributes; the SDK would take the one for the event's data, and panic at the other.
+	for _, name := range []string{"Ce-Data", "Ce-"} {
+		if _, given := r.Header[name]; given {
+			return nil, http.StatusBadRequest, fmt.Errorf("the header %s is no attribute of a CloudEvent", name)
+		}
 	}
 	e, err := binding.ToEvent(r.Context(), cehttp.NewMessage(r.Header, io.NopCloser(bytes.NewReader(body))))
 	if err != nil {

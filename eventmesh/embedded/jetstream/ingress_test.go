@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nats-io/nats.go/jetstream"
 	eventingduckv1 "knative.dev/eventing/pkg/apis/duck/v1"
 )
 
@@ -49,6 +50,8 @@ func TestServeHTTP(t *testing.T) {
 		{"no source", func(r *http.Request) { r.Header.Del("Ce-Source") }, 400},
 		{"bad time", func(r *http.Request) { r.Header.Set("Ce-Time", "yesterday") }, 400},
 		{"bad content type", func(r *http.Request) { r.Header.Set("Content-Type", "text/plain; =") }, 400},
+		{"an attribute called data", func(r *http.Request) { r.Header.Set("Ce-Data", "x") }, 400},
+		{"an attribute without a name", func(r *http.Request) { r.Header.Set("Ce-", "x") }, 400},
 		{"no event", body("application/json", `{}`), 400},
 		{"structured without a type", body("application/cloudevents+json", `{"specversion":"1.0","id":"1","source":"s"}`), 400},
 		{"not JSON", body("application/cloudevents+json", `{`), 400},
@@ -87,6 +90,39 @@ func TestFullChannel(t *testing.T) {
 	m.drained()
 	m.accept("again")
 	s.next()
+}
+
+// A channel takes no events before the consumers of its subscribers exist, who would miss them; and one whose consumer
+// cannot be made is the channel's failure, to be tried again, but does not keep the others from theirs.
+func TestConsumerFails(t *testing.T) {
+	m := startMesh(t, Options{Dir: t.TempDir()})
+	stream, err := m.server.deliver.CreateStream(t.Context(), m.streamConfig(orders, "uid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := m.consumerConfig("a")
+	other.AckPolicy = jetstream.AckAllPolicy // which cannot be changed
+	if _, err := stream.CreateConsumer(t.Context(), other); err != nil {
+		t.Fatal(err)
+	}
+	a, b := newSubscriber(t, nil), newSubscriber(t, nil)
+	specs := []eventingduckv1.SubscriberSpec{a.spec("a", nil), b.spec("b", nil)}
+	if failed, err := m.apply(t.Context(), orders, "uid", specs, nil); err == nil {
+		t.Fatalf("no error; of subscribers: %v", failed)
+	}
+	if got := m.post("1"); got != http.StatusServiceUnavailable {
+		t.Errorf("status %d", got)
+	}
+	if err := stream.DeleteConsumer(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	m.subscribe(specs...)
+	m.accept("2")
+	for _, s := range []*subscriber{a, b} {
+		if got := s.next(); got.id != "2" {
+			t.Errorf("got %q", got.id)
+		}
+	}
 }
 
 func TestClosed(t *testing.T) {

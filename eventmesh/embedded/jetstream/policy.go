@@ -133,6 +133,9 @@ func (b backoff) wait(n uint64) time.Duration {
 	if n == 0 {
 		n = 1
 	}
+	if b.delay <= 0 { // which times infinity is no number
+		return 0
+	}
 	factor := float64(n - 1)
 	if !b.linear {
 		factor = math.Exp2(factor)
@@ -189,6 +192,9 @@ func (p policy) decide(r result) verdict {
 	}
 	if reason == "" {
 		delay := p.backoff.wait(r.attempt)
+		if p.retries == untilTooOld {
+			delay = max(delay, defaultBackoff) // as it may go on for a day
+		}
 		if p.retryAfterMax != nil && (r.status == http.StatusTooManyRequests || r.status == http.StatusServiceUnavailable) {
 			delay = max(delay, min(r.retryAfter, *p.retryAfterMax))
 		}

@@ -91,7 +91,8 @@ func TestBackoffWait(t *testing.T) {
 		}},
 		{"exponential", backoff{delay: s}, map[uint64]time.Duration{1: s, 2: 2 * s, 5: 16 * s, 100: never}},
 		{"linear", backoff{linear: true, delay: s}, map[uint64]time.Duration{1: 0, 2: s, 5: 4 * s, math.MaxUint64: never}},
-		{"none", backoff{}, map[uint64]time.Duration{1: 0, 9: 0}},
+		{"none", backoff{}, map[uint64]time.Duration{1: 0, 9: 0, 5000: 0}},
+		{"negative", backoff{delay: -s}, map[uint64]time.Duration{1: 0, 5000: 0}},
 	} {
 		for n, want := range tc.want {
 			if got := tc.b.wait(n); got != want {
@@ -125,6 +126,12 @@ func TestDecide(t *testing.T) {
 		{"final status with a sink", deadLetter, result{err: failed, status: 422, attempt: 1}, verdict{action: actionDeadLetter, reason: "status 422 is not retried"}},
 		{"no request could be made", twice, result{err: failed, status: -1, attempt: 1}, verdict{action: actionRetry, delay: time.Second}},
 		{"final status, but no end is set", forever, result{err: failed, status: 400, attempt: 50}, verdict{action: actionRetry, delay: time.Minute}},
+		{
+			"no wait, and no end",
+			policy{retries: untilTooOld, maxAge: time.Hour},
+			result{err: failed, status: 500, attempt: 5000},
+			verdict{action: actionRetry, delay: 200 * time.Millisecond},
+		},
 		{
 			"too old after the next wait", forever,
 			result{err: failed, status: 500, attempt: 50, age: time.Hour - time.Minute},

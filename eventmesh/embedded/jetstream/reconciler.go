@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
 	messagingv1 "knative.dev/eventing/pkg/apis/messaging/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -28,6 +30,12 @@ import (
 
 // finalizer keeps a JetStreamChannel until its stream is gone.
 const finalizer = "jetstreamchannels.messaging.kyma-project.io"
+
+// firstRetry and lastRetry bound the exponential back-off after a failed pass.
+const (
+	firstRetry = 5 * time.Millisecond
+	lastRetry  = 30 * time.Second
+)
 
 // subscriptionUID is the index of Subscriptions by UID.
 const subscriptionUID = "jetstream.subscriptionUID"
@@ -69,8 +77,13 @@ func Setup(mgr ctrl.Manager, s *Server, o Options) (*Channels, error) {
 		Named("jetstreamchannel").
 		For(&kymamessagingv1.JetStreamChannel{}).
 		Watches(&messagingv1.Subscription{}, handler.EnqueueRequestsFromMapFunc(channelOf), builder.WithPredicates(deleted)).
-		// The name is unique in a manager; a process may start a second manager after the first has ended.
-		WithOptions(controller.Options{MaxConcurrentReconciles: 4, SkipNameValidation: &skip}).
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: 4,
+			// The name is unique in a manager; a process may start a second manager after the first has ended.
+			SkipNameValidation: &skip,
+			// A store that works again is noticed soon.
+			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](firstRetry, lastRetry),
+		}).
 		Complete(r)
 	if err != nil {
 		return nil, fmt.Errorf("set up JetStream channels: %w", err)
@@ -94,6 +107,9 @@ func Setup(mgr ctrl.Manager, s *Server, o Options) (*Channels, error) {
 func (c *Channels) Ready(ctx context.Context) error {
 	if c.reader == nil {
 		return errors.New("not set up")
+	}
+	if !c.server.nats.JetStreamEnabled() { // it disables itself when the disk is full, until the next start
+		return errors.New("the store of events does not work any more; the log says why")
 	}
 	var list kymamessagingv1.JetStreamChannelList
 	if err := c.reader.List(ctx, &list); err != nil {
@@ -246,6 +262,8 @@ func (r *reconciler) subscriptions(ctx context.Context) (subscriptions, error) {
 // sweep deletes the streams of channels that were deleted while nobody was here to see it, their finalizer having been
 // taken away.
 func (r *reconciler) sweep(ctx context.Context) error {
+	// Before the list is read: a channel that is made in between must not be taken for a deleted one.
+	known := r.channels.known()
 	var list kymamessagingv1.JetStreamChannelList
 	if err := r.api.List(ctx, &list); err != nil {
 		return fmt.Errorf("list JetStreamChannels: %w", err)
@@ -255,7 +273,7 @@ func (r *reconciler) sweep(ctx context.Context) error {
 		exists[list.Items[i].UID] = true
 	}
 	var errs []error
-	for key, uid := range r.channels.known() {
+	for key, uid := range known {
 		if !exists[uid] {
 			errs = append(errs, r.channels.removeIf(ctx, key, uid))
 		}

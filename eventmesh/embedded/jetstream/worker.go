@@ -17,6 +17,10 @@ import (
 // stopGrace is how long deliveries that are under way may go on once a worker is asked to stop.
 const stopGrace = 2 * time.Second
 
+// maxFailures bounds what a worker remembers while a dead letter sink is down. When there is more it forgets all, with
+// the same effect as a restart.
+const maxFailures = 10_000
+
 // worker delivers the events of one consumer to one subscriber.
 type worker struct {
 	channel    types.NamespacedName
@@ -31,9 +35,9 @@ type worker struct {
 	target atomic.Pointer[target]
 
 	mu       sync.Mutex
-	inFlight map[uint64]jetstream.Msg // by sequence in the stream
-	// failures holds what to tell the dead letter sink, for events that it has not taken yet. After a restart such an
-	// event is tried once more with its subscriber.
+	inFlight map[uint64]jetstream.Msg // by number of the delivery
+	// failures holds what to tell the dead letter sink, for events that it has not taken yet, by sequence in the stream.
+	// After a restart such an event is tried once more with its subscriber.
 	failures map[uint64]*failure
 
 	stopFetching context.CancelFunc
@@ -166,8 +170,8 @@ func (w *worker) handle(ctx context.Context, msg jetstream.Msg) {
 		return
 	}
 	seq := meta.Sequence.Stream
-	w.track(seq, msg)
-	defer w.untrack(seq)
+	w.track(meta.Sequence.Consumer, msg)
+	defer w.untrack(meta.Sequence.Consumer)
 
 	e, header, err := decode(msg.Headers(), msg.Data())
 	if err != nil { // the file is damaged, or of a version that wrote something else
@@ -246,16 +250,16 @@ func (w *worker) name() string {
 	return ""
 }
 
-func (w *worker) track(seq uint64, msg jetstream.Msg) {
+func (w *worker) track(delivery uint64, msg jetstream.Msg) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.inFlight[seq] = msg
+	w.inFlight[delivery] = msg
 }
 
-func (w *worker) untrack(seq uint64) {
+func (w *worker) untrack(delivery uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	delete(w.inFlight, seq)
+	delete(w.inFlight, delivery)
 }
 
 func (w *worker) failureOf(seq uint64) *failure {
@@ -270,6 +274,9 @@ func (w *worker) setFailure(seq uint64, f *failure) {
 	if f == nil {
 		delete(w.failures, seq)
 		return
+	}
+	if len(w.failures) >= maxFailures {
+		clear(w.failures)
 	}
 	w.failures[seq] = f
 }

@@ -16,7 +16,9 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/metric/noop"
+	"go.opentelemetry.io/otel/propagation"
 	tracenoop "go.opentelemetry.io/otel/trace/noop"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -120,12 +122,14 @@ func (e *Eventing) InMemoryChannels() http.Handler {
 	return e.handler(func() http.Handler { return e.inMemory })
 }
 
+// handler puts the trace context of a request where Knative's client looks for it, as the servers do that are left out
+// here.
 func (e *Eventing) handler(get func() http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		e.mu.RLock()
 		h := get()
 		e.mu.RUnlock()
-		h.ServeHTTP(w, r)
+		h.ServeHTTP(w, r.WithContext(propagation.TraceContext{}.Extract(r.Context(), propagation.HeaderCarrier(r.Header))))
 	})
 }
 
@@ -259,6 +263,8 @@ func dataPlane(ctx context.Context, cmw configmap.Watcher, log *zap.Logger) (in,
 	}
 	out, err = filter.NewHandler(log, verifier, tokens, triggerinformer.Get(ctx), brokerinformer.Get(ctx),
 		subscriptioninformer.Get(ctx), bundles, features.ToContext, meters, traces)
+	// Knative's client asks the process which trace context it sends on.
+	otel.SetTextMapPropagator(propagation.TraceContext{})
 	// Each handler sets the limits of the one client that all share; the filter's are too small for the ingress.
 	kncloudevents.ConfigureConnectionArgs(&kncloudevents.ConnectionArgs{MaxIdleConns: 1000, MaxIdleConnsPerHost: 1000})
 	return in, out, err
