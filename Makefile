@@ -20,13 +20,14 @@ tools:
 check:
 	@test -z "$$(go tool gofumpt -l $$(git ls-files '*.go' | grep -v '^graph/'))" || (echo 'run: go tool gofumpt -w .'; go tool gofumpt -l .; exit 1)
 	go vet ./...
+	go vet -tags cluster .
 	go tool staticcheck ./...
 
 # Generated code is what its sources say: generating again changes nothing.
 generate:
-	go generate ./...
-	@git diff --exit-code || (echo 'go generate changed files: commit them'; exit 1)
-	@test -z "$$(git ls-files --others --exclude-standard)" || (echo 'go generate made files: commit them'; git ls-files --others --exclude-standard; exit 1)
+	@state() { git diff; git ls-files --others --exclude-standard; }; before=$$(state); \
+	go generate ./... || exit; \
+	test "$$before" = "$$(state)" || { git status --short; echo 'go generate changed or made files: commit them'; exit 1; }
 
 unit:
 	go test -race -p $(TEST_PACKAGES_AT_ONCE) -timeout 30m ./...
@@ -36,7 +37,8 @@ examples:
 	examples/test.sh
 
 bench:
-	go test -run '^$$' -bench . -benchtime 20x -timeout 30m . | tee bin/bench.txt
+	@mkdir -p bin
+	go test -run '^$$' -bench . -benchtime 20x -timeout 30m . > bin/bench.txt; status=$$?; cat bin/bench.txt; exit $$status
 
 clean:
 	rm -rf bin

@@ -47,17 +47,17 @@ func run(ctx context.Context, c config, out io.Writer) error {
 	if err := here.claim(); err != nil {
 		return err
 	}
+	ports, err := listen(c.addresses()...)
+	if err != nil {
+		return errors.Join(err, here.stop())
+	}
+	defer ports.close()
 	log, closeLog, err := openLog(c)
 	if err != nil {
 		return errors.Join(err, here.stop())
 	}
 	defer closeLog()
 	here.log = log
-	ports, err := listen(c.addresses()...)
-	if err != nil {
-		return errors.Join(err, here.stop())
-	}
-	defer ports.close()
 
 	err = serveAll(ctx, here, ports, out)
 	if err != nil && ctx.Err() != nil {
@@ -130,9 +130,11 @@ func printReady(out io.Writer, here *local, ports listeners) {
 	w("kyma-console is ready.")
 	w("  GraphQL       http://%s/graphql", console)
 	w("  Playground    http://%s/playground", console)
-	if here.running() {
-		here.printReady(w, console, ports[connectorPort].Addr())
+	if !here.running() {
+		w("  Sign in       with a bearer token of the cluster, as of: kubectl create token <service account>")
+		return
 	}
+	here.printReady(w, console, ports[connectorPort].Addr())
 }
 
 // waitReady returns nil once the cluster can be worked with.

@@ -67,9 +67,12 @@ func (n *network) run(ctx context.Context) error {
 func (n *network) route(w http.ResponseWriter, r *http.Request) {
 	name, namespace, _ := eventmesh.ParseServiceHost(r.Host)
 	t, err := n.resolve(r.Context(), name, namespace)
-	if err != nil || t.handler == nil {
+	if err == nil && t.handler == nil {
+		err = fmt.Errorf("service %q in namespace %q has left this process", name, namespace)
+	}
+	if err != nil {
 		// The name was good when the connection was made; 404 is retried by the mesh, as the Service may come back.
-		http.Error(w, fmt.Sprintf("service %q in namespace %q is gone", name, namespace), http.StatusNotFound)
+		http.Error(w, err.Error(), http.StatusNotFound)
 		return
 	}
 	t.handler.ServeHTTP(w, r)
@@ -105,12 +108,28 @@ func isClusterLocal(address string) bool {
 	if h, _, err := net.SplitHostPort(address); err == nil {
 		host = h
 	}
+	host = strings.TrimSuffix(host, ".")
 	return strings.HasSuffix(host, ".svc") || strings.HasSuffix(host, ".svc.cluster.local")
 }
 
+// isService reports whether host is the name of a Service, by its form or because there is one of this name.
+func isService(ctx context.Context, host string) bool {
+	if isClusterLocal(host) {
+		return true
+	}
+	name, namespace, ok := eventmesh.ParseServiceHost(host)
+	n := current.Load()
+	if !ok || n == nil {
+		return false
+	}
+	_, err := n.resolve(ctx, name, namespace)
+	return err == nil
+}
+
 // patchTransport makes http.DefaultTransport, and so every client that has none of its own, reach cluster-local names.
-// Knative clones it at its first event, so this comes before. A proxy is never asked for a cluster-local name.
-func patchTransport() error {
+// Knative clones it at its first event, so this comes before. A proxy is never asked for the name of a Service. It is done
+// once, as a transport must not change while it is in use.
+var patchTransport = sync.OnceValue(func() error {
 	transport, ok := http.DefaultTransport.(*http.Transport)
 	if !ok {
 		return fmt.Errorf("http.DefaultTransport is a %T", http.DefaultTransport)
@@ -126,13 +145,13 @@ func patchTransport() error {
 		return outside.DialContext(ctx, protocol, address)
 	}
 	transport.Proxy = func(r *http.Request) (*url.URL, error) {
-		if isClusterLocal(r.URL.Host) {
+		if isService(r.Context(), r.URL.Host) {
 			return nil, nil
 		}
 		return http.ProxyFromEnvironment(r)
 	}
 	return nil
-}
+})
 
 // memory is a listener for connections within the process.
 //

@@ -160,6 +160,7 @@ func TestSchemas(t *testing.T) {
 		"application, service incomplete": {kind: "Application", object: `{metadata: {name: shop}, spec: {services: [{id: a}]}}`, want: "spec.services[0].entries: Required"},
 		"application, entry unknown":      {kind: "Application", object: `{metadata: {name: shop}, spec: {services: [` + strings.Replace(service, "Events", "Event", 1) + `]}}`, want: "spec.services[0].entries[0].type: Unsupported value"},
 		"application, service id":         {kind: "Application", object: `{metadata: {name: shop}, spec: {services: [` + strings.Replace(service, "ac031e8c", "AC031E8C", 1) + `]}}`, want: "spec.services[0].id"},
+		"application, service id long":    {kind: "Application", object: `{metadata: {name: shop}, spec: {services: [` + strings.Replace(service, "ac031e8c", strings.Repeat("a", 31), 1) + `]}}`, want: "may not be more than 58"},
 		"application, access label":       {kind: "Application", object: `{metadata: {name: shop}, spec: {accessLabel: "-shop"}}`, want: "spec.accessLabel"},
 		"application, credentials":        {kind: "Application", object: `{metadata: {name: shop}, spec: {services: [` + strings.Replace(service, "type: Events", "type: API, credentials: {type: Basic}", 1) + `]}}`, want: "credentials.secretName: Required"},
 		"application, compass":            {kind: "Application", object: `{metadata: {name: shop}, spec: {compassMetadata: {applicationId: a}}}`, want: "compassMetadata.authentication: Required"},

@@ -21,7 +21,8 @@ import (
 // TestControlPlane walks through the life of a data directory: a first start, what is reachable, a second process,
 // and a restart that keeps everything.
 func TestControlPlane(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "data")
+	// Too long for a unix socket, and with what means something else in a URL or in a list.
+	dir := filepath.Join(t.TempDir(), "data, 100% mine #"+strings.Repeat("x", 100))
 	plane := start(t, dir)
 	kubeconfig, err := clientcmd.BuildConfigFromFlags("", plane.Kubeconfig())
 	if err != nil {
@@ -44,6 +45,11 @@ func TestControlPlane(t *testing.T) {
 	t.Run("files are the owner's alone", func(t *testing.T) {
 		for _, file := range []string{"kubeconfig", "lock", "pki"} {
 			checkPrivate(t, filepath.Join(dir, file))
+		}
+	})
+	t.Run("etcd's clients do not print to the terminal", func(t *testing.T) {
+		if etcdClientLogger == nil {
+			t.Error("their logger has not been found: k8s.io/apiserver gave it another name")
 		}
 	})
 	t.Run("owner references are followed", func(t *testing.T) {

@@ -109,9 +109,10 @@ type Authentication struct {
 // Kyma's first version asks for the label connected-app, with the application's name, in Labels. The schema does not.
 type Service struct {
 	// ID is the service's id, usually a UUID: unique in the Application and, as it becomes the id of a service class and
-	// the name of EventActivations, lower case and at most 63 characters.
+	// the name of EventActivations, lower case and at most 58 characters: the class's plan is called <id>-plan, for which
+	// Service Catalog has 63.
 	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:MaxLength=58
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
 	ID string `json:"id"`
 	// Name is the external name of the service class.
