@@ -290,5 +290,23 @@ func (w *world) makeObject(ctx context.Context, obj *unstructured.Unstructured) 
 			return fmt.Errorf("status: %w", err)
 		}
 	}
+	if obj.GetKind() == "ResourceQuota" {
+		return w.waitForQuota(ctx, obj.GetNamespace())
+	}
 	return nil
+}
+
+// waitForQuota returns once the API server's quota admission, which learns of quotas by a watch of its own, refuses
+// ConfigMaps in namespace. Every quota of the scripts allows none, to be recognised by.
+func (w *world) waitForQuota(ctx context.Context, namespace string) error {
+	probe := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": "quota-probe", "namespace": namespace},
+	}}
+	return wait.PollUntilContextTimeout(ctx, 10*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
+		err := w.admin.Create(ctx, probe.DeepCopy(), client.DryRunAll)
+		if apierrors.IsForbidden(err) {
+			return true, nil
+		}
+		return false, err
+	})
 }
