@@ -2,6 +2,7 @@ package resolvers
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,21 +45,13 @@ type Limits struct {
 }
 
 func (l *Limits) setDefaults() {
-	l.Body = orDefault(l.Body, 1<<20)
-	l.Complexity = orDefault(l.Complexity, 2000)
-	l.Depth = orDefault(l.Depth, 15)
-	l.Tokens = orDefault(l.Tokens, 15000)
-	l.Operations = orDefault(l.Operations, 100)
-	l.InitTimeout = orDefault(l.InitTimeout, 10*time.Second)
-	l.Alive = orDefault(l.Alive, 10*time.Second)
-}
-
-func orDefault[T comparable](v, d T) T {
-	var zero T
-	if v == zero {
-		return d
-	}
-	return v
+	l.Body = cmp.Or(l.Body, 1<<20)
+	l.Complexity = cmp.Or(l.Complexity, 2000)
+	l.Depth = cmp.Or(l.Depth, 15)
+	l.Tokens = cmp.Or(l.Tokens, 15000)
+	l.Operations = cmp.Or(l.Operations, 100)
+	l.InitTimeout = cmp.Or(l.InitTimeout, 10*time.Second)
+	l.Alive = cmp.Or(l.Alive, 10*time.Second)
 }
 
 // parsedDocuments is how many parsed documents are kept. Clients send the same few over and over.

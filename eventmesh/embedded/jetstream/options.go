@@ -1,6 +1,7 @@
 package jetstream
 
 import (
+	"cmp"
 	"log/slog"
 	"time"
 
@@ -57,18 +58,11 @@ func (o Options) withDefaults() Options {
 	if o.ServerLog == nil {
 		o.ServerLog = o.Log
 	}
-	orDefault(&o.MaxAge, DefaultMaxAge)
-	orDefault(&o.MaxChannelBytes, DefaultMaxChannelBytes)
-	orDefault(&o.MaxEventBytes, DefaultMaxEventBytes)
-	orDefault(&o.Concurrency, DefaultConcurrency)
-	orDefault(&o.RequestTimeout, DefaultRequestTimeout)
-	orDefault(&o.ackWait, defaultAckWait)
+	o.MaxAge = cmp.Or(o.MaxAge, DefaultMaxAge)
+	o.MaxChannelBytes = cmp.Or(o.MaxChannelBytes, DefaultMaxChannelBytes)
+	o.MaxEventBytes = cmp.Or(o.MaxEventBytes, DefaultMaxEventBytes)
+	o.Concurrency = cmp.Or(o.Concurrency, DefaultConcurrency)
+	o.RequestTimeout = cmp.Or(o.RequestTimeout, DefaultRequestTimeout)
+	o.ackWait = cmp.Or(o.ackWait, defaultAckWait)
 	return o
-}
-
-func orDefault[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
 }
