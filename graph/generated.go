@@ -247,7 +247,7 @@ type ComplexityRoot struct {
 	}
 
 	Mutation struct {
-		CreateApplication            func(childComplexity int, name string, description *string, labels map[string]string) int
+		CreateApplication            func(childComplexity int, name string, description *string, labels map[string]string, dryRun *bool) int
 		CreateFunction               func(childComplexity int, name string, namespace string, params FunctionMutationInput) int
 		CreateManyTriggers           func(childComplexity int, namespace string, triggers []TriggerCreateInput, ownerRef []v1.OwnerReference) int
 		CreateNamespace              func(childComplexity int, name string, labels map[string]string) int
@@ -501,7 +501,7 @@ type MeshPathResolver interface {
 	RootCause(ctx context.Context, obj *eventmesh.Path) (*string, error)
 }
 type MutationResolver interface {
-	CreateApplication(ctx context.Context, name string, description *string, labels map[string]string) (*ApplicationMutationOutput, error)
+	CreateApplication(ctx context.Context, name string, description *string, labels map[string]string, dryRun *bool) (*ApplicationMutationOutput, error)
 	DeleteApplication(ctx context.Context, name string) (*DeleteApplicationOutput, error)
 	RegisterApplicationService(ctx context.Context, application string, service ApplicationServiceInput) (*v1alpha1.Service, error)
 	UnregisterApplicationService(ctx context.Context, application string, id string) (*v1alpha1.Service, error)
@@ -1289,7 +1289,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Mutation.CreateApplication(childComplexity, args["name"].(string), args["description"].(*string), args["labels"].(map[string]string)), true
+		return e.ComplexityRoot.Mutation.CreateApplication(childComplexity, args["name"].(string), args["description"].(*string), args["labels"].(map[string]string), args["dryRun"].(*bool)), true
 	case "Mutation.createFunction":
 		if e.ComplexityRoot.Mutation.CreateFunction == nil {
 			break
@@ -2355,6 +2355,8 @@ scalar URI
 # ------------------------------------------------------------------------------------------------------- root types
 
 type Query {
+  # -- Applications
+
   "One Application, null if there is none with this name."
   application("Name of the Application." name: String!): Application
 
@@ -2370,6 +2372,8 @@ type Query {
 
   "Event services that were provisioned in a namespace, with the event types that each offers."
   eventActivations("Namespace to look in." namespace: String!): [EventActivation!]!
+
+  # -- Service Catalog
 
   "One service class of a namespace, null if there is none with this name."
   serviceClass("Namespace of the class." namespace: String!, "Kubernetes name of the class." name: String!): ServiceClass
@@ -2399,6 +2403,8 @@ type Query {
     status: InstanceStatusType
   ): [ServiceInstance!]!
 
+  # -- Namespaces
+
   "One namespace, null if there is none with this name."
   namespace("Name of the namespace." name: String!): Namespace
 
@@ -2409,6 +2415,8 @@ type Query {
     "Include namespaces that are being deleted."
     withInactiveStatus: Boolean
   ): [NamespaceListItem!]!
+
+  # -- Functions
 
   "One Function, null if there is none with this name."
   function("Name of the Function." name: String!, "Namespace of the Function." namespace: String!): Function
@@ -2421,6 +2429,8 @@ type Query {
   restart of the server empties them. A Function that does not exist is a NOT_FOUND error.
   """
   functionLogs("Name of the Function." name: String!, "Namespace of the Function." namespace: String!): [FunctionLogLine!]!
+
+  # -- The mesh
 
   "Triggers of a namespace; with serviceName or subscriber only those that call that service."
   triggers(
@@ -2453,6 +2463,8 @@ type Query {
 }
 
 type Mutation {
+  # -- Applications
+
   "Creates an Application: a stand-in for an external system that sends events."
   createApplication(
     "Lower-case letters, digits, '-' and '.'; also the CloudEvents source of its events."
@@ -2461,6 +2473,8 @@ type Mutation {
     description: String
     "Labels of the Application's specification; null means none."
     labels: Labels
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
   ): ApplicationMutationOutput!
 
   "Deletes an Application with everything that was made for it."
@@ -2508,6 +2522,8 @@ type Mutation {
     namespace: String!
   ): ApplicationMapping
 
+  # -- Service Catalog
+
   """
   Provisions a service class. Class and plan must exist; the reply names them. Watch serviceInstanceEvent or poll the
   status: RUNNING means usable.
@@ -2527,11 +2543,15 @@ type Mutation {
     namespace: String!
   ): ServiceInstance
 
+  # -- Namespaces
+
   "Creates a namespace."
   createNamespace("Name of the namespace." name: String!, "Its labels; null means none." labels: Labels): NamespaceMutationOutput!
 
   "Deletes a namespace with everything in it. Returns it as it was."
   deleteNamespace("Name of the namespace." name: String!): Namespace
+
+  # -- Functions
 
   "Creates a Function."
   createFunction(
@@ -2550,6 +2570,8 @@ type Mutation {
     "The Function to delete."
     function: FunctionMetadataInput!
   ): FunctionMetadata
+
+  # -- Triggers
 
   "Creates a Trigger, which hands the events of a Broker that match its filter to a subscriber."
   createTrigger(
@@ -2580,14 +2602,22 @@ Changes from now on: existing objects are not replayed as ADD. Start the subscri
 missed. Access is reviewed at the start and again every minute; the stream ends when it is withdrawn.
 """
 type Subscription {
+  # -- Applications
+
   "Changes of Applications."
   applicationEvent: ApplicationEvent!
+
+  # -- Service Catalog
 
   "Changes of the service instances of a namespace."
   serviceInstanceEvent("Namespace to watch." namespace: String!): ServiceInstanceEvent!
 
+  # -- Namespaces
+
   "Changes of namespaces, those being deleted included."
   namespaceEvent("Include the system's own namespaces." withSystemNamespaces: Boolean): NamespaceEvent!
+
+  # -- The mesh
 
   "Changes of the Triggers of a namespace; the arguments are those of the query triggers."
   triggerEvent(
@@ -4262,6 +4292,14 @@ func (ec *executionContext) field_Mutation_createApplication_args(ctx context.Co
 		return nil, err
 	}
 	args["labels"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg3
 	return args, nil
 }
 
@@ -7736,7 +7774,7 @@ func (ec *executionContext) _Mutation_createApplication(ctx context.Context, fie
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Mutation().CreateApplication(ctx, fc.Args["name"].(string), fc.Args["description"].(*string), fc.Args["labels"].(map[string]string))
+			return ec.Resolvers.Mutation().CreateApplication(ctx, fc.Args["name"].(string), fc.Args["description"].(*string), fc.Args["labels"].(map[string]string), fc.Args["dryRun"].(*bool))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *ApplicationMutationOutput) graphql.Marshaler {

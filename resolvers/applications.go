@@ -42,12 +42,12 @@ func (r queryResolver) Applications(ctx context.Context, namespace *string, firs
 	return page(apps, first, offset)
 }
 
-func (r mutationResolver) CreateApplication(ctx context.Context, name string, description *string, labels map[string]string) (*graph.ApplicationMutationOutput, error) {
+func (r mutationResolver) CreateApplication(ctx context.Context, name string, description *string, labels map[string]string, dryRun *bool) (*graph.ApplicationMutationOutput, error) {
 	app := &appv1.Application{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec:       appv1.ApplicationSpec{Description: deref(description), Labels: labels},
 	}
-	if err := r.Cluster.Client(ctx).Create(ctx, app); err != nil {
+	if err := r.writer(ctx, dryRun).Create(ctx, app); err != nil {
 		return nil, err
 	}
 	return &graph.ApplicationMutationOutput{Name: app.Name, Description: app.Spec.Description, Labels: notNil(app.Spec.Labels)}, nil

@@ -54,6 +54,16 @@ func page[T any](items []T, first, offset *int) ([]T, error) {
 	return items, nil
 }
 
+// writer is the user's client for a mutation. With dryRun the API server checks what it is asked to write, admission
+// included, and answers as if it had, but nothing is written.
+func (r *Resolver) writer(ctx context.Context, dryRun *bool) client.Client {
+	c := r.Cluster.Client(ctx)
+	if deref(dryRun) {
+		return client.NewDryRunClient(c)
+	}
+	return c
+}
+
 // remove deletes obj, of which namespace and name are set, and leaves in it the object as it was. A user who may delete
 // but not read, or who deletes what was made an instant ago, gets it with namespace and name only.
 func remove(ctx context.Context, c client.Client, obj client.Object) error {
