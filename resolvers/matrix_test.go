@@ -479,7 +479,8 @@ func versions(t *testing.T) map[string]string {
 	all := map[string]string{}
 	for _, group := range kinds {
 		for _, kind := range group.APIResources {
-			if slices.Contains(kind.Verbs, "list") && slices.Contains(kind.Verbs, "create") {
+			// The garbage collector writes events when it pleases.
+			if slices.Contains(kind.Verbs, "list") && slices.Contains(kind.Verbs, "create") && kind.Kind != "Event" {
 				addVersions(t, all, schema.FromAPIVersionAndKind(group.GroupVersion, kind.Kind))
 			}
 		}
