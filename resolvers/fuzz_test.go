@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -101,11 +100,7 @@ func documentSeeds(f *testing.F) []documentSeed {
 			}
 		}
 	}
-	files, err := filepath.Glob("testdata/*.txtar")
-	if err != nil {
-		f.Fatal(err)
-	}
-	for _, file := range files {
+	for _, file := range filesOf(f, "testdata/*.txtar", "testdata/*/*.txtar") {
 		script, err := txtar.ParseFile(file)
 		if err != nil {
 			f.Fatal(err)

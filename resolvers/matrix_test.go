@@ -1,33 +1,20 @@
 package resolvers
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"net/http/httptest"
-	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/vektah/gqlparser/v2/ast"
-	authorizationv1 "k8s.io/api/authorization/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
-	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
-	"k8s.io/client-go/discovery"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -46,10 +33,14 @@ const (
 var (
 	// forEveryone are queries that answer whoever is signed in.
 	forEveryone = map[string]string{
-		"versionInfo":           "the Console's start-up query, which must not fail: it names no object",
-		"selfSubjectRules":      "what somebody may do is what they may ask",
-		"backendModules":        "the Console's start-up query: which parts are installed is no secret",
-		"clusterMicroFrontends": "the Console's start-up query: those that may not list them get none",
+		"versionInfo":      "the Console's start-up query, which must not fail: it names no object",
+		"selfSubjectRules": "what somebody may do is what they may ask",
+		"backendModules":   "the Console's start-up query: which parts are installed is no secret",
+	}
+	// whatTheyMaySee are lists that are never refused. Those who may see nothing get nothing.
+	whatTheyMaySee = map[string]string{
+		"clusterMicroFrontends": "the Console's start-up query, which must not fail",
+		"microFrontends":        "the Console's menu, which must not fail",
 	}
 	// forWriters are queries that need the right to write.
 	forWriters = map[string]string{
@@ -63,118 +54,9 @@ var (
 	}
 	// notInstalled are fields whose part is not in the cluster of the tests: MODULE_DISABLED is an answer.
 	notInstalled = map[string]string{
-		"connectorService":     "nothing gives tokens",
-		"serviceBindingUsage":  "its kind is Kyma's binding usage controller's",
-		"serviceBindingUsages": "its kind is Kyma's binding usage controller's",
+		"connectorService": "nothing gives tokens",
 	}
 )
-
-// reply is an answer, read for who was refused what.
-type reply struct {
-	Data   map[string]any `json:"data"`
-	Errors []struct {
-		Message    string `json:"message"`
-		Path       []any  `json:"path"`
-		Extensions struct {
-			Code string `json:"code"`
-		} `json:"extensions"`
-	} `json:"errors"`
-}
-
-func (r reply) String() string {
-	text, err := json.Marshal(r)
-	if err != nil {
-		return err.Error()
-	}
-	return string(text)
-}
-
-func (r reply) has(codes ...string) bool {
-	for _, e := range r.Errors {
-		if slices.Contains(codes, e.Extensions.Code) {
-			return true
-		}
-	}
-	return false
-}
-
-// wrong says what is wrong with the answer to an operation, nil if nothing is.
-type wrong func(operation, reply) error
-
-// granted wants an answer without any error: not one of the document either, which would show nothing about rights.
-func granted(op operation, r reply) error {
-	if notInstalled[op.field.Name] != "" && len(r.Errors) == 1 && r.has(codeModuleDisabled) {
-		return nil
-	}
-	if len(r.Errors) > 0 || r.Data == nil {
-		return fmt.Errorf("%v: should be answered, got %v", op, r)
-	}
-	return nil
-}
-
-// found wants an answer with something in it: nothing is denied inside of what is not there.
-func found(op operation, r reply) error {
-	value := r.Data[op.field.Name]
-	if list, ok := value.([]any); value == nil && len(r.Errors) == 0 || ok && len(list) == 0 {
-		return fmt.Errorf("%v: there should be something to see, add it to testdata/matrix", op)
-	}
-	return granted(op, r)
-}
-
-// admitted wants that the field itself was not refused; what is inside it may be.
-func admitted(op operation, r reply) error {
-	if len(r.Errors) == 0 && r.Data == nil {
-		return fmt.Errorf("%v: no answer", op)
-	}
-	for _, e := range r.Errors {
-		inside := len(e.Path) > 1 && e.Extensions.Code == "FORBIDDEN"
-		disabled := notInstalled[op.field.Name] != "" && e.Extensions.Code == "MODULE_DISABLED"
-		if !inside && !disabled {
-			return fmt.Errorf("%v: should be answered, got %v", op, r)
-		}
-	}
-	return nil
-}
-
-// refused wants one code and message, and no data.
-func refused(code, message string) wrong {
-	return func(op operation, r reply) error {
-		if r.Data[op.field.Name] != nil || len(r.Errors) == 0 {
-			return fmt.Errorf("%v: should be refused with %s, got %v", op, code, r)
-		}
-		if notInstalled[op.field.Name] != "" && len(r.Errors) == 1 && r.has(codeModuleDisabled) {
-			return nil
-		}
-		for _, e := range r.Errors {
-			if e.Extensions.Code != code || e.Message != message {
-				return fmt.Errorf("%v: should be refused with %s %q, got %v", op, code, message, r)
-			}
-		}
-		return nil
-	}
-}
-
-// As the Console compares them, so not by the names of the constants.
-var (
-	denied  = refused("FORBIDDEN", "access denied")
-	unknown = refused("UNAUTHENTICATED", "unauthorized")
-)
-
-// deniedButForEveryone is for those who have no rights: they get what everyone may ask.
-func deniedButForEveryone(op operation, r reply) error {
-	if forEveryone[op.field.Name] != "" {
-		return granted(op, r)
-	}
-	return denied(op, r)
-}
-
-// grantedButForWriters is for those who may only read.
-func grantedButForWriters(op operation, r reply) error {
-	if forWriters[op.field.Name] != "" {
-		return denied(op, r)
-	}
-	return granted(op, r)
-}
 
 // trial sends operations as somebody and returns what is wrong with the answers.
 func trial(t *testing.T, api http.Handler, ops []operation, wrong wrong) (faults []error) {
@@ -195,22 +77,6 @@ func post(t *testing.T, api http.Handler, op operation) (r reply) {
 		if !r.has("COMPLEXITY_LIMIT_EXCEEDED", "DEPTH_LIMIT_EXCEEDED") {
 			break
 		}
-	}
-	return r
-}
-
-func sendAs(t *testing.T, api http.Handler, document string) (r reply) {
-	t.Helper()
-	body, err := json.Marshal(map[string]string{"query": document})
-	if err != nil {
-		t.Fatal(err)
-	}
-	rec := httptest.NewRecorder()
-	req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/graphql", bytes.NewReader(body))
-	req.Header.Set("Content-Type", "application/json")
-	api.ServeHTTP(rec, req)
-	if err := json.Unmarshal(rec.Body.Bytes(), &r); err != nil {
-		t.Fatalf("%s: %s: %v", document, rec.Body, err)
 	}
 	return r
 }
@@ -293,7 +159,7 @@ func TestMatrixNoticesHoles(t *testing.T) {
 		return forEveryone[op.field.Name] == "" && notInstalled[op.field.Name] == ""
 	})
 	mutations := only(operationsOf(t, schema, ast.Mutation, here), operation.dry)
-	for name, wrong := range map[string]wrong{"nothing": denied, "nobody": unknown} {
+	for name, wrong := range map[string]wrong{"nothing": deniedButForEveryone, "nobody": unknown} {
 		for _, ops := range [][]operation{queries, mutations} {
 			if faults := trial(t, shared.as("admin"), ops, wrong); len(faults) != len(ops) {
 				t.Errorf("as %s %d of %d holes are noticed: %v", name, len(faults), len(ops), errors.Join(faults...))
@@ -396,108 +262,4 @@ func stir(t *testing.T, objects []*unstructured.Unstructured, n int) {
 func settles(t *testing.T, f func() bool) {
 	t.Helper()
 	_ = wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, patience, true, func(context.Context) (bool, error) { return f(), nil })
-}
-
-// makeMatrix makes the objects of testdata/matrix unless they are there, and returns them. Kinds that the cluster of the
-// tests lacks are passed over; TestMatrixQueries complains where that leaves nothing to see.
-func makeMatrix(t *testing.T) (objects []*unstructured.Unstructured) {
-	t.Helper()
-	for _, part := range []struct{ file, namespace string }{
-		{"testdata/matrix/cluster.yaml", ""}, {"testdata/matrix/namespace.yaml", here}, {"testdata/matrix/namespace.yaml", there},
-	} {
-		text, err := os.ReadFile(part.file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		text = bytes.ReplaceAll(text, []byte("NS"), []byte(part.namespace))
-		for _, obj := range decodeAll(t, text) {
-			switch err := makeOrPatch(t.Context(), obj); {
-			case meta.IsNoMatchError(err):
-				t.Logf("not in this cluster: %s", obj.GetKind())
-			case err != nil:
-				t.Fatalf("%s %s: %v", obj.GetKind(), obj.GetName(), err)
-			default:
-				objects = append(objects, obj)
-			}
-		}
-	}
-	// The API server's own cache of roles is a moment behind, and a refusal would be remembered.
-	awaitRight(t, reader, authorizationv1.ResourceAttributes{Verb: "watch", Resource: "secrets"})
-	awaitRight(t, owner, authorizationv1.ResourceAttributes{Verb: "delete", Resource: "secrets", Namespace: here})
-	return objects
-}
-
-// makeOrPatch makes obj, or puts what it says into the object that is there.
-func makeOrPatch(ctx context.Context, obj *unstructured.Unstructured) error {
-	wanted, err := obj.MarshalJSON()
-	if err != nil {
-		return err
-	}
-	err = shared.admin.Patch(ctx, obj, client.RawPatch(types.MergePatchType, wanted))
-	if apierrors.IsNotFound(err) {
-		return shared.admin.Create(ctx, obj)
-	}
-	return err
-}
-
-func decodeAll(t *testing.T, text []byte) (objects []*unstructured.Unstructured) {
-	t.Helper()
-	decoder := utilyaml.NewYAMLOrJSONDecoder(bytes.NewReader(text), 4096)
-	for {
-		obj := &unstructured.Unstructured{}
-		err := decoder.Decode(obj)
-		if errors.Is(err, io.EOF) {
-			return objects
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		objects = append(objects, obj)
-	}
-}
-
-// awaitRight waits until the API server lets a user do something.
-func awaitRight(t *testing.T, user string, right authorizationv1.ResourceAttributes) {
-	t.Helper()
-	err := wait.PollUntilContextTimeout(t.Context(), 5*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
-		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{User: user, ResourceAttributes: &right}}
-		err := shared.admin.Create(ctx, review)
-		return review.Status.Allowed, err
-	})
-	if err != nil {
-		t.Fatalf("%s may not %s %s: %v", user, right.Verb, right.Resource, err)
-	}
-}
-
-// versions are those of every object of the matrix, and of those that operations might make.
-func versions(t *testing.T) map[string]string {
-	t.Helper()
-	kinds, err := discovery.NewDiscoveryClientForConfigOrDie(shared.cluster.Config()).ServerPreferredResources()
-	if err != nil {
-		t.Fatal(err)
-	}
-	all := map[string]string{}
-	for _, group := range kinds {
-		for _, kind := range group.APIResources {
-			// The garbage collector writes events when it pleases.
-			if slices.Contains(kind.Verbs, "list") && slices.Contains(kind.Verbs, "create") && kind.Kind != "Event" {
-				addVersions(t, all, schema.FromAPIVersionAndKind(group.GroupVersion, kind.Kind))
-			}
-		}
-	}
-	return all
-}
-
-func addVersions(t *testing.T, all map[string]string, gvk schema.GroupVersionKind) {
-	t.Helper()
-	list := &metav1.PartialObjectMetadataList{}
-	list.SetGroupVersionKind(gvk)
-	if err := shared.admin.List(t.Context(), list); err != nil {
-		t.Fatalf("%v: %v", gvk, err)
-	}
-	for i := range list.Items {
-		if o := &list.Items[i]; strings.HasPrefix(o.Namespace, "matrix") || strings.HasPrefix(o.Name, "matrix") {
-			all[gvk.Kind+" "+o.Namespace+"/"+o.Name] = o.ResourceVersion
-		}
-	}
 }
