@@ -132,12 +132,12 @@ func (c *comparison) input(at string, was *ast.Type, wasDefault *ast.Value, is *
 	if is.Type.String() != was.String() {
 		c.add(at, !suitsWriters(was, is.Type), "is %s, not %s", is.Type, was)
 	}
-	if before, after := text(wasDefault), text(is.DefaultValue); before != after && (before != "" || !was.NonNull) {
+	if before, after := valueText(wasDefault), valueText(is.DefaultValue); before != after && (before != "" || !was.NonNull) {
 		c.add(at, true, "has the default %q, not %q", after, before)
 	}
 }
 
-func text(v *ast.Value) string {
+func valueText(v *ast.Value) string {
 	if v == nil {
 		return ""
 	}

@@ -59,18 +59,18 @@ var (
 )
 
 // trial sends operations as somebody and returns what is wrong with the answers.
-func trial(t *testing.T, api http.Handler, ops []operation, wrong wrong) (faults []error) {
+func trial(t *testing.T, api http.Handler, ops []rootField, wrong wrong) (faults []error) {
 	t.Helper()
 	for _, op := range ops {
-		if err := wrong(op, post(t, api, op)); err != nil {
+		if err := wrong(op, sendDeep(t, api, op)); err != nil {
 			faults = append(faults, err)
 		}
 	}
 	return faults
 }
 
-// post sends an operation, as deep as the limits of the API let it go.
-func post(t *testing.T, api http.Handler, op operation) (r reply) {
+// sendDeep sends an operation, as deep as the limits of the API let it go.
+func sendDeep(t *testing.T, api http.Handler, op rootField) (r reply) {
 	t.Helper()
 	for _, document := range op.document {
 		r = sendAs(t, api, document)
@@ -82,8 +82,8 @@ func post(t *testing.T, api http.Handler, op operation) (r reply) {
 }
 
 // only are the operations that f is true of.
-func only(ops []operation, f func(operation) bool) []operation {
-	return slices.DeleteFunc(slices.Clone(ops), func(op operation) bool { return !f(op) })
+func only(ops []rootField, f func(rootField) bool) []rootField {
+	return slices.DeleteFunc(slices.Clone(ops), func(op rootField) bool { return !f(op) })
 }
 
 func report(t *testing.T, faults []error) {
@@ -104,7 +104,7 @@ func TestMatrixQueries(t *testing.T) {
 	})
 	for _, tt := range []struct {
 		name, user string
-		ops        []operation
+		ops        []rootField
 		wrong      wrong
 	}{
 		{"reader", reader, ops, grantedButForWriters},
@@ -117,7 +117,7 @@ func TestMatrixQueries(t *testing.T) {
 	}
 }
 
-func ownersMay(op operation) bool {
+func ownersMay(op rootField) bool {
 	return op.inNamespace() && beyondNamespaces[op.field.Name] == ""
 }
 
@@ -127,16 +127,16 @@ func TestMatrixMutations(t *testing.T) {
 	makeMatrix(t)
 	schema := loadSchema(t, schemaFile)
 	ops := operationsOf(t, schema, ast.Mutation, here)
-	dry := only(ops, operation.dry)
+	dry := only(ops, rootField.dry)
 	for _, tt := range []struct {
 		name, user string
-		ops        []operation
+		ops        []rootField
 		wrong      wrong
 	}{
 		{"nobody", nobody, ops, unknown},
 		{"nothing", nothing, ops, denied},
 		{"reader", reader, ops, denied},
-		{"owner there", owner, only(operationsOf(t, schema, ast.Mutation, there), operation.inNamespace), denied},
+		{"owner there", owner, only(operationsOf(t, schema, ast.Mutation, there), rootField.inNamespace), denied},
 		{"admin", "admin", dry, granted},
 		{"owner here", owner, only(dry, ownersMay), admitted},
 	} {
@@ -155,12 +155,12 @@ func TestMatrixMutations(t *testing.T) {
 func TestMatrixNoticesHoles(t *testing.T) {
 	makeMatrix(t)
 	schema := loadSchema(t, schemaFile)
-	queries := only(operationsOf(t, schema, ast.Query, here), func(op operation) bool {
+	queries := only(operationsOf(t, schema, ast.Query, here), func(op rootField) bool {
 		return forEveryone[op.field.Name] == "" && notInstalled[op.field.Name] == ""
 	})
-	mutations := only(operationsOf(t, schema, ast.Mutation, here), operation.dry)
+	mutations := only(operationsOf(t, schema, ast.Mutation, here), rootField.dry)
 	for name, wrong := range map[string]wrong{"nothing": deniedButForEveryone, "nobody": unknown} {
-		for _, ops := range [][]operation{queries, mutations} {
+		for _, ops := range [][]rootField{queries, mutations} {
 			if faults := trial(t, shared.as("admin"), ops, wrong); len(faults) != len(ops) {
 				t.Errorf("as %s %d of %d holes are noticed: %v", name, len(faults), len(ops), errors.Join(faults...))
 			}
@@ -178,7 +178,7 @@ func TestMatrixSubscriptions(t *testing.T) {
 	elsewhere := only(operationsOf(t, schema, ast.Subscription, there), ownersMay)
 	for _, tt := range []struct {
 		name, user string
-		ops        []operation
+		ops        []rootField
 		wrong      wrong
 	}{
 		{"nobody", nobody, ops, unknown},
@@ -194,7 +194,7 @@ func TestMatrixSubscriptions(t *testing.T) {
 
 // watchTrial starts all operations as somebody and returns what is wrong with the first message of each. So that there
 // is one, everything is changed again and again.
-func watchTrial(t *testing.T, objects []*unstructured.Unstructured, user string, ops []operation, wrong wrong) (faults []error) {
+func watchTrial(t *testing.T, objects []*unstructured.Unstructured, user string, ops []rootField, wrong wrong) (faults []error) {
 	t.Helper()
 	streams := map[string]*stream{}
 	for _, op := range ops {

@@ -65,8 +65,8 @@ var literals = map[string]string{
 	"createResource.resource": `{apiVersion: "v1", kind: "ConfigMap", metadata: {name: "matrix-new", namespace: "NS"}, data: {a: "b"}}`,
 }
 
-// operation is one root field, ready to be sent.
-type operation struct {
+// rootField is one field of a root type, ready to be sent.
+type rootField struct {
 	kind  ast.Operation
 	field *ast.FieldDefinition
 	// narrow has an argument wherever there is a literal for one; otherwise only those that must be given.
@@ -79,7 +79,7 @@ type operation struct {
 // selectionDepth is how many levels of fields a generated operation selects below its root field.
 const selectionDepth = 3
 
-func (op operation) String() string {
+func (op rootField) String() string {
 	if op.narrow {
 		return op.field.Name + " with all arguments"
 	}
@@ -87,7 +87,7 @@ func (op operation) String() string {
 }
 
 // inNamespace reports whether the operation is about one namespace.
-func (op operation) inNamespace() bool {
+func (op rootField) inNamespace() bool {
 	for _, a := range op.field.Arguments {
 		if lit := literals[op.field.Name+"."+a.Name]; lit == `"NS"` || a.Name == "namespace" {
 			return op.narrow || a.Type.NonNull
@@ -97,15 +97,15 @@ func (op operation) inNamespace() bool {
 }
 
 // dry reports whether the operation is a mutation that only checks.
-func (op operation) dry() bool { return op.field.Arguments.ForName("dryRun") != nil }
+func (op rootField) dry() bool { return op.field.Arguments.ForName("dryRun") != nil }
 
 // operationsOf makes operations of all root fields of a kind, about one namespace. It fails the test for a field of
 // which it cannot make one: a new field must not be left out.
-func operationsOf(t testing.TB, schema *ast.Schema, kind ast.Operation, namespace string) []operation {
+func operationsOf(t testing.TB, schema *ast.Schema, kind ast.Operation, namespace string) []rootField {
 	t.Helper()
 	root := map[ast.Operation]*ast.Definition{ast.Query: schema.Query, ast.Mutation: schema.Mutation, ast.Subscription: schema.Subscription}[kind]
 	b := builder{schema: schema, namespace: namespace}
-	var ops []operation
+	var ops []rootField
 	for _, f := range root.Fields {
 		if strings.HasPrefix(f.Name, "__") {
 			continue
@@ -132,8 +132,8 @@ type builder struct {
 	namespace string
 }
 
-func (b builder) operation(kind ast.Operation, f *ast.FieldDefinition, narrow bool) (operation, error) {
-	op := operation{kind: kind, field: f, narrow: narrow}
+func (b builder) operation(kind ast.Operation, f *ast.FieldDefinition, narrow bool) (rootField, error) {
+	op := rootField{kind: kind, field: f, narrow: narrow}
 	args, err := b.arguments(f, narrow)
 	if err != nil {
 		return op, err

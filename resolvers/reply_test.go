@@ -40,10 +40,10 @@ func (r reply) has(codes ...string) bool {
 }
 
 // wrong says what is wrong with the answer to an operation, nil if nothing is.
-type wrong func(operation, reply) error
+type wrong func(rootField, reply) error
 
 // granted wants an answer without any error: not one of the document either, which would show nothing about rights.
-func granted(op operation, r reply) error {
+func granted(op rootField, r reply) error {
 	if notInstalled[op.field.Name] != "" && len(r.Errors) == 1 && r.has(codeModuleDisabled) {
 		return nil
 	}
@@ -54,7 +54,7 @@ func granted(op operation, r reply) error {
 }
 
 // found wants an answer with something in it: nothing is denied inside of what is not there.
-func found(op operation, r reply) error {
+func found(op rootField, r reply) error {
 	value := r.Data[op.field.Name]
 	if list, ok := value.([]any); value == nil && len(r.Errors) == 0 || ok && len(list) == 0 {
 		return fmt.Errorf("%v: there should be something to see, add it to testdata/matrix", op)
@@ -63,7 +63,7 @@ func found(op operation, r reply) error {
 }
 
 // admitted wants that the field itself was not refused; what is inside it may be.
-func admitted(op operation, r reply) error {
+func admitted(op rootField, r reply) error {
 	if len(r.Errors) == 0 && r.Data == nil {
 		return fmt.Errorf("%v: no answer", op)
 	}
@@ -77,9 +77,9 @@ func admitted(op operation, r reply) error {
 	return nil
 }
 
-// refused wants one code and message, and no data.
-func refused(code, message string) wrong {
-	return func(op operation, r reply) error {
+// refusedWith wants one code and message, and no data.
+func refusedWith(code, message string) wrong {
+	return func(op rootField, r reply) error {
 		if r.Data[op.field.Name] != nil || len(r.Errors) == 0 {
 			return fmt.Errorf("%v: should be refused with %s, got %v", op, code, r)
 		}
@@ -97,12 +97,12 @@ func refused(code, message string) wrong {
 
 // As the Console compares them, so not by the names of the constants.
 var (
-	denied  = refused("FORBIDDEN", "access denied")
-	unknown = refused("UNAUTHENTICATED", "unauthorized")
+	denied  = refusedWith("FORBIDDEN", "access denied")
+	unknown = refusedWith("UNAUTHENTICATED", "unauthorized")
 )
 
 // deniedButForEveryone is for those who have no rights: they get what everyone may ask.
-func deniedButForEveryone(op operation, r reply) error {
+func deniedButForEveryone(op rootField, r reply) error {
 	name := op.field.Name
 	switch list, ok := r.Data[name].([]any); {
 	case forEveryone[name] != "", whatTheyMaySee[name] != "" && ok && len(list) == 0:
@@ -112,7 +112,7 @@ func deniedButForEveryone(op operation, r reply) error {
 }
 
 // grantedButForWriters is for those who may only read.
-func grantedButForWriters(op operation, r reply) error {
+func grantedButForWriters(op rootField, r reply) error {
 	if forWriters[op.field.Name] != "" {
 		return denied(op, r)
 	}
