@@ -50,6 +50,7 @@ var (
 	beyondNamespaces = map[string]string{
 		"meshStatus":         "a path begins outside of the namespace",
 		"meshStatusEvent":    "a path begins outside of the namespace",
+		"eventTypes":         "the documents of services are in kyma-integration",
 		"connectApplication": "it reads the Application, which is in no namespace",
 	}
 	// notInstalled are fields whose part is not in the cluster of the tests: MODULE_DISABLED is an answer.

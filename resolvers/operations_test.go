@@ -16,7 +16,6 @@ import (
 // from the fields of their type when they must be given.
 var literals = map[string]string{
 	"application":         `"matrix"`,
-	"apiVersion":          `"v1"`,
 	"broker":              `"matrix"`,
 	"clusterWide":         `false`,
 	"description":         `"of a test"`,
@@ -27,7 +26,6 @@ var literals = map[string]string{
 	"first":               `10`,
 	"functionName":        `"matrix"`,
 	"id":                  `"matrix"`,
-	"kind":                `"Service"`,
 	"labels":              `{team: "matrix"}`,
 	"name":                `"matrix"`,
 	"namespace":           `"NS"`,
@@ -51,6 +49,7 @@ var literals = map[string]string{
 	"enableApplication.application":           `"matrix-new"`,
 	"ServiceInstanceCreateInput.name":         `"matrix-new"`,
 	"ServiceInstanceCreateInput.labels":       `["matrix"]`,
+	"SubscriberInput.ref":                     `{apiVersion: "v1", kind: "Service", name: "matrix", namespace: "NS"}`,
 	"TriggerCreateInput.name":                 `"matrix-new"`,
 	"TriggerCreateInput.broker":               `"default"`,
 
