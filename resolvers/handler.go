@@ -9,8 +9,6 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -23,6 +21,7 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"github.com/kyma-eventmesh/kyma-console/graph"
+	streams "github.com/kyma-eventmesh/kyma-console/web/transport"
 )
 
 // Limits bound what one request may cost. The zero value of each field means its default.
@@ -62,14 +61,11 @@ const parsedDocuments = 1000
 func NewHandler(r *Resolver, limits Limits) http.Handler {
 	limits.setDefaults()
 	srv := handler.New(graph.NewExecutableSchema(graph.Config{Resolvers: r, Complexity: complexity()}))
-	srv.AddTransport(transport.Websocket{
-		Implementation:        gorilla{upgrader: newUpgrader()},
-		InitFunc:              initWebsocket,
-		InitTimeout:           limits.InitTimeout,
-		KeepAlivePingInterval: limits.Alive,
-		PingPongInterval:      limits.Alive,
-		PayloadReadLimit:      &limits.Body,
+	fanout := &streams.Fanout{}
+	srv.AddTransport(&streams.Websocket{
+		Fanout: fanout, MaxMessage: limits.Body, MaxOperations: limits.Operations, InitTimeout: limits.InitTimeout, Alive: limits.Alive,
 	})
+	srv.AddTransport(&streams.SSE{Fanout: fanout, Alive: limits.Alive})
 	srv.AddTransport(transport.Options{})
 	srv.AddTransport(transport.GET{})
 	srv.AddTransport(transport.POST{})
@@ -80,7 +76,7 @@ func NewHandler(r *Resolver, limits Limits) http.Handler {
 	srv.Use(extension.Introspection{})
 	srv.Use(extension.FixedComplexityLimit(limits.Complexity))
 	srv.Use(depthLimit(limits.Depth))
-	srv.AroundOperations(admit(limits.Operations))
+	srv.AroundOperations(refuseStreams)
 	return onlyWebsocketUpgrades(limitBody(srv, limits.Body))
 }
 
@@ -131,30 +127,12 @@ func onlyWebsocketUpgrades(next http.Handler) http.Handler {
 	})
 }
 
-// onWebsocket is the key, in the context of a websocket's operations, of how many of them run: an *atomic.Int64.
-type onWebsocket struct{}
-
-func initWebsocket(ctx context.Context, _ transport.InitPayload) (context.Context, *transport.InitPayload, error) {
-	return context.WithValue(ctx, onWebsocket{}, new(atomic.Int64)), nil, nil
-}
-
-// admit refuses GraphQL subscriptions by POST, which could answer only once, and more than limit operations at once on
-// one websocket.
-func admit(limit int) graphql.OperationMiddleware {
-	return func(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
-		running, ok := ctx.Value(onWebsocket{}).(*atomic.Int64)
-		switch {
-		case !ok && graphql.GetOperationContext(ctx).Operation.Operation == ast.Subscription:
-			return refuse(codeInvalid, "GraphQL subscriptions need a websocket")
-		case !ok:
-		case running.Add(1) > int64(limit):
-			running.Add(-1)
-			return refuse(codeRateLimited, "more than %d operations at once on one websocket", limit)
-		default:
-			context.AfterFunc(ctx, func() { running.Add(-1) }) // gqlgen ends it with the operation
-		}
-		return next(ctx)
+// refuseStreams refuses GraphQL subscriptions by POST, which could answer only once.
+func refuseStreams(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
+	if graphql.GetOperationContext(ctx).Operation.Operation == ast.Subscription && !streams.InStream(ctx) {
+		return refuse(codeInvalid, "GraphQL subscriptions need a websocket or server-sent events (Accept: text/event-stream)")
 	}
+	return next(ctx)
 }
 
 func refuse(code, format string, args ...any) graphql.ResponseHandler {
@@ -199,17 +177,4 @@ func depthOf(set ast.SelectionSet) int {
 		}
 	}
 	return depth
-}
-
-// newUpgrader accepts websockets from any page: package web has checked the origin, and knows which ones are allowed.
-func newUpgrader() *websocket.Upgrader {
-	return &websocket.Upgrader{
-		CheckOrigin:      func(*http.Request) bool { return true },
-		HandshakeTimeout: 10 * time.Second,
-		ReadBufferSize:   1024,
-		WriteBufferSize:  4096,
-		WriteBufferPool:  &sync.Pool{}, // an idle connection holds no buffer
-		// gqlgen writes the answer to a request that cannot be upgraded.
-		Error: func(http.ResponseWriter, *http.Request, int, error) {},
-	}
 }

@@ -3,10 +3,10 @@ package resolvers
 import (
 	"context"
 
-	"github.com/99designs/gqlgen/graphql/handler/transport"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kyma-eventmesh/kyma-console/k8s"
+	"github.com/kyma-eventmesh/kyma-console/web/transport"
 )
 
 // k8sEvent is what package k8s tells about a change. Its Type is the schema's SubscriptionEventType as it is.
@@ -32,7 +32,11 @@ func watch[T client.Object, E any](ctx context.Context, r *Resolver, obj T, want
 				r.endStream(ctx, change.Err)
 				return
 			}
-			if wants(change.Object) && !send(ctx, out, event(change)) {
+			if !wants(change.Object) {
+				continue
+			}
+			transport.Announce(ctx, labelOf(change))
+			if !send(ctx, out, event(change)) {
 				return
 			}
 		}
@@ -40,11 +44,20 @@ func watch[T client.Object, E any](ctx context.Context, r *Resolver, obj T, want
 	return out, nil
 }
 
+// labelOf says what a change is about, so that readers who are slow are sent the latest state of each object.
+func labelOf[T client.Object](change k8sEvent[T]) transport.Label {
+	return transport.Label{Key: client.ObjectKeyFromObject(change.Object).String(), Kind: labelKinds[change.Type]}
+}
+
+var labelKinds = map[k8s.EventType]transport.LabelKind{
+	k8s.Added: transport.Added, k8s.Updated: transport.Updated, k8s.Deleted: transport.Deleted,
+}
+
 // endStream tells the client of a GraphQL subscription why there will be no more events. The caller then closes the
 // channel.
 func (r *Resolver) endStream(ctx context.Context, err error) {
 	if ctx.Err() == nil {
-		transport.AddSubscriptionError(ctx, r.present(ctx, err))
+		transport.EndStream(ctx, r.present(ctx, err))
 	}
 }
 

@@ -2,24 +2,25 @@ package web
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"strings"
 	"time"
 
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/endpoints/request"
+
+	"github.com/kyma-eventmesh/kyma-console/web/transport"
 )
 
 // ErrSignedOut is the cause (context.Cause) with which a stream's context ends when its sign-in no longer holds.
-var ErrSignedOut = errors.New("web: sign-in expired or withdrawn")
+var ErrSignedOut = transport.ErrSignedOut
 
 // protocolHeader lists the sub-protocols that the client of a websocket offers.
 const protocolHeader = "Sec-Websocket-Protocol"
 
 // isSubprotocol reports whether s names one of GraphQL's two websocket sub-protocols: the Kyma Console's and today's.
 func isSubprotocol(s string) bool {
-	return s == "graphql-ws" || s == "graphql-transport-ws"
+	return s == transport.LegacyWS || s == transport.TransportWS
 }
 
 // tokenFromSubprotocol takes a websocket's token from where the Kyma Console puts it: browsers cannot set headers there,
@@ -75,6 +76,13 @@ func (s *server) signedIn(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		credentials := r.Clone(r.Context())
 		u, ok := s.identify(credentials)
+		if isUpgrade(r) {
+			r = r.WithContext(transport.WithSignIn(r.Context(), s.signInLater(credentials)))
+		}
+		if !ok && mayGreetLater(r) {
+			next.ServeHTTP(w, r)
+			return
+		}
 		if !ok {
 			w.Header().Set("WWW-Authenticate", "Bearer")
 			writeError(w, http.StatusUnauthorized, codeUnauthenticated, "Unauthorized")
@@ -91,6 +99,28 @@ func (s *server) signedIn(next http.Handler) http.Handler {
 		r.Header.Del("Authorization")
 		next.ServeHTTP(w, r)
 	})
+}
+
+// mayGreetLater reports whether the request is for a websocket whose client can still say who it is: browsers cannot send
+// headers with it, so clients of graphql-transport-ws put the token into their first message. Those of the older
+// sub-protocol are refused at the door, as they always were.
+func mayGreetLater(r *http.Request) bool {
+	return isUpgrade(r) && r.Header.Get("Authorization") == "" && r.Header.Get(protocolHeader) == transport.TransportWS
+}
+
+// signInLater signs in by a token that comes in the first message of a websocket, whose request r was.
+func (s *server) signInLater(r *http.Request) transport.SignIn {
+	return func(ctx context.Context, token string) (context.Context, context.CancelFunc, bool) {
+		credentials := r.Clone(r.Context())
+		credentials.Header.Set("Authorization", "Bearer "+token)
+		u, ok := s.identify(credentials)
+		if !ok {
+			return nil, nil, false
+		}
+		ctx, cancel := context.WithCancelCause(request.WithUser(ctx, u))
+		go s.keepSignedIn(ctx, cancel, credentials, u.GetName())
+		return ctx, func() { cancel(nil) }, true
+	}
 }
 
 // identify asks who sent the request and logs why that could not be said. It works on a copy: authenticators are allowed
