@@ -20,6 +20,7 @@ var ours = []struct {
 	imports []string
 }{
 	{"", []string{"/**"}},
+	{"/web", []string{"/web/transport"}},
 	{"/web/**", nil},
 	{"/resolvers/scalars", []string{"/k8s/apis/**"}},
 	{"/resolvers", []string{"/resolvers/scalars", "/graph", "/eventmesh", "/k8s", "/k8s/apis/**"}},
