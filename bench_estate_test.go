@@ -20,7 +20,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
-	"knative.dev/pkg/apis"
+	knativeapis "knative.dev/pkg/apis"
 	duckv1 "knative.dev/pkg/apis/duck/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -213,7 +213,7 @@ func estateOfNamespace(namespace string, i int) []client.Object {
 			Spec: eventingv1.TriggerSpec{
 				Broker:     "default",
 				Filter:     &eventingv1.TriggerFilter{Attributes: eventingv1.TriggerFilterAttributes{"type": "order.created", "source": "application-000"}},
-				Subscriber: duckv1.Destination{URI: &apis.URL{Scheme: "http", Host: "lambda." + namespace + ".svc.cluster.local:80", Path: "/"}},
+				Subscriber: duckv1.Destination{URI: &knativeapis.URL{Scheme: "http", Host: "lambda." + namespace + ".svc.cluster.local:80", Path: "/"}},
 			},
 			Status: eventingv1.TriggerStatus{Status: duckv1.Status{Conditions: duckv1.Conditions{
 				{Type: "BrokerReady", Status: "True"},

@@ -21,7 +21,7 @@ var ours = []struct {
 }{
 	{"", []string{"/**"}},
 	{"/web", []string{"/web/transport"}},
-	{"/web/transport", nil},
+	{"/web/**", nil},
 	{"/resolvers/scalars", []string{"/k8s/apis/**"}},
 	{"/resolvers", []string{"/web/transport", "/resolvers/scalars", "/graph", "/eventmesh", "/k8s", "/k8s/apis/**"}},
 	{"/graph", []string{"/resolvers/scalars", "/eventmesh", "/k8s", "/k8s/apis/**"}},

@@ -41,6 +41,8 @@ type Limits struct {
 	// Alive is how often a websocket is sent a sign of life. A graphql-transport-ws client that does not answer one
 	// before the next but one is due is cut off. Default 10 s, as the Console expects it.
 	Alive time.Duration
+	// Answers is how many bytes of answers are remembered to be repeated while they hold. Default 64 MiB, negative none.
+	Answers int
 }
 
 func (l *Limits) setDefaults() {
@@ -51,6 +53,7 @@ func (l *Limits) setDefaults() {
 	l.Operations = cmp.Or(l.Operations, 100)
 	l.InitTimeout = cmp.Or(l.InitTimeout, 10*time.Second)
 	l.Alive = cmp.Or(l.Alive, 10*time.Second)
+	l.Answers = cmp.Or(l.Answers, 64<<20)
 }
 
 // parsedDocuments is how many parsed documents are kept. Clients send the same few over and over.
@@ -77,6 +80,9 @@ func NewHandler(r *Resolver, limits Limits) http.Handler {
 	srv.Use(extension.FixedComplexityLimit(limits.Complexity))
 	srv.Use(depthLimit(limits.Depth))
 	srv.AroundOperations(refuseStreams)
+	if limits.Answers > 0 {
+		srv.AroundOperations(newAnswers(limits.Answers).intercept)
+	}
 	return onlyWebsocketUpgrades(limitBody(srv, limits.Body))
 }
 

@@ -46,7 +46,7 @@ func watch[T client.Object, E any](ctx context.Context, r *Resolver, obj T, want
 
 // labelOf says what a change is about, so that readers who are slow are sent the latest state of each object.
 func labelOf[T client.Object](change k8sEvent[T]) transport.Label {
-	return transport.Label{Key: client.ObjectKeyFromObject(change.Object).String(), Kind: labelKinds[change.Type]}
+	return transport.Label{Key: client.ObjectKeyFromObject(change.Object).String(), Kind: labelKinds[change.Type], At: change.At}
 }
 
 var labelKinds = map[k8s.EventType]transport.LabelKind{

@@ -2,6 +2,8 @@ package web
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"net/http"
 	"strings"
 	"time"
@@ -11,9 +13,6 @@ import (
 
 	"github.com/kyma-eventmesh/kyma-console/web/transport"
 )
-
-// ErrSignedOut is the cause (context.Cause) with which a stream's context ends when its sign-in no longer holds.
-var ErrSignedOut = transport.ErrSignedOut
 
 // protocolHeader lists the sub-protocols that the client of a websocket offers.
 const protocolHeader = "Sec-Websocket-Protocol"
@@ -134,20 +133,50 @@ func (s *server) identify(r *http.Request) (user.Info, bool) {
 	return u, ok && u != nil
 }
 
-// keepSignedIn repeats the sign-in of a stream until ctx ends, and ends it when that fails or gives another user. A client
-// that still has the right to be here connects again.
+// keepSignedIn ends a stream when its token expires. Until then, or until ctx ends, it repeats the sign-in, and ends the
+// stream when that fails or gives another user. A client that still has the right to be here connects again.
 func (s *server) keepSignedIn(ctx context.Context, cancel context.CancelCauseFunc, credentials *http.Request, name string) {
 	tick := time.NewTicker(s.Recheck)
 	defer tick.Stop()
+	var expired <-chan time.Time // never, for a token that does not say
+	if at, ok := expiry(credentials); ok {
+		timer := time.NewTimer(time.Until(at))
+		defer timer.Stop()
+		expired = timer.C
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-expired:
+			cancel(transport.ErrSignedOut)
+			return
 		case <-tick.C:
 			if u, ok := s.identify(credentials); !ok || u.GetName() != name {
-				cancel(ErrSignedOut)
+				cancel(transport.ErrSignedOut)
 				return
 			}
 		}
 	}
+}
+
+// expiry is when the token of r, which has been found good, expires; ok is false when it does not say. The claim is read
+// without a look at the signature: that is why it must not be used before sign-in.
+func expiry(r *http.Request) (at time.Time, ok bool) {
+	scheme, token, _ := strings.Cut(strings.TrimSpace(r.Header.Get("Authorization")), " ")
+	parts := strings.Split(strings.TrimSpace(token), ".")
+	if !strings.EqualFold(scheme, "Bearer") || len(parts) != 3 {
+		return time.Time{}, false
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		return time.Time{}, false
+	}
+	var claims struct {
+		Exp *float64 `json:"exp"` // seconds, which may have a fraction
+	}
+	if json.Unmarshal(payload, &claims) != nil || claims.Exp == nil {
+		return time.Time{}, false
+	}
+	return time.UnixMilli(int64(*claims.Exp * 1000)), true
 }
