@@ -70,6 +70,9 @@ type Cluster struct {
 	mu     sync.Mutex
 	hubs   map[schema.GroupVersionKind]*hub
 	checks []check
+
+	indexing sync.Mutex
+	indexes  map[string]bool // made by Index, by kind and field
 }
 
 type check struct {
