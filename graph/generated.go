@@ -4231,7 +4231,10 @@ type EventActivation {
   displayName: String!
   "Name of the Application that sends the events."
   sourceId: String!
-  "Event types from the service's AsyncAPI document, sorted; null if it has none or cannot be read."
+  """
+  Event types from the service's AsyncAPI document, in a ConfigMap or served by Rafter, sorted; null if it has none or
+  cannot be read.
+  """
   events: [EventActivationEvent!]
 }
 
@@ -4319,12 +4322,12 @@ type ClusterServiceClass {
   plans: [ClusterServicePlan!]!
   "Whether it has an instance."
   activated(
-    "Only instances of this namespace count; null means all namespaces, which takes the right to list instances in all."
+    "Only instances of this namespace count; null means every namespace whose instances the user may list."
     namespace: String
   ): Boolean!
   "Its instances."
   instances(
-    "Only those of this namespace; null means all namespaces, which takes the right to list instances in all."
+    "Only those of this namespace; null means every namespace whose instances the user may list."
     namespace: String
   ): [ServiceInstance!]!
   "Documentation: the ClusterAssetGroup of the class' name. null if there is none, or no Rafter."
