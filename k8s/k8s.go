@@ -78,6 +78,9 @@ type Cluster struct {
 	mu     sync.RWMutex
 	hubs   map[schema.GroupVersionKind]*hub
 	checks []check
+
+	indexing sync.Mutex
+	indexes  map[string]bool // made by Index, by kind and field
 }
 
 type check struct {

@@ -29,6 +29,8 @@ type Resolver struct {
 	FunctionLogs func(namespace, name string) []eventmesh.LogLine
 	// Log takes what must not be sent to a client. Nil means slog.Default.
 	Log *slog.Logger
+
+	documents documents
 }
 
 // The compiler lists here what a new field of the schema still lacks.
