@@ -80,7 +80,7 @@ func TestNewTrigger(t *testing.T) {
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := newTrigger("prod", &tt.in, nil)
+			got, err := newTrigger(t.Context(), "prod", &tt.in, nil)
 			if tt.err != "" {
 				if !apierrors.IsBadRequest(err) || !strings.Contains(err.Error(), tt.err) {
 					t.Errorf("got error %v, want a bad request with %q", err, tt.err)
@@ -158,7 +158,10 @@ func TestCalls(t *testing.T) {
 			for _, name := range tt.want {
 				want[name] = true
 			}
-			wants := calls(tt.serviceName, tt.subscriber)
+			wants, err := calls(tt.serviceName, tt.subscriber)
+			if err != nil {
+				t.Fatal(err)
+			}
 			for name, d := range destinations {
 				trigger := &eventingv1.Trigger{ObjectMeta: metav1.ObjectMeta{Namespace: "prod"}, Spec: eventingv1.TriggerSpec{Subscriber: d}}
 				if got := wants(trigger); got != want[name] {
@@ -167,7 +170,7 @@ func TestCalls(t *testing.T) {
 			}
 		})
 	}
-	if !calls(nil, nil)(&eventingv1.Trigger{}) {
-		t.Error("without arguments every Trigger is wanted")
+	if wants, err := calls(nil, nil); err != nil || !wants(&eventingv1.Trigger{}) {
+		t.Errorf("without arguments every Trigger is wanted: %v", err)
 	}
 }
