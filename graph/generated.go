@@ -23,12 +23,13 @@ import (
 	"github.com/kyma-eventmesh/kyma-console/resolvers/scalars"
 	gqlparser "github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
-	v12 "k8s.io/api/core/v1"
+	v13 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	v12 "knative.dev/eventing/pkg/apis/duck/v1"
 	v11 "knative.dev/eventing/pkg/apis/eventing/v1"
 	"knative.dev/pkg/apis"
-	v13 "knative.dev/pkg/apis/duck/v1"
+	v14 "knative.dev/pkg/apis/duck/v1"
 )
 
 // region    ***************************** api!.gotpl *****************************
@@ -55,6 +56,7 @@ type ResolverRoot interface {
 	ClusterServiceClass() ClusterServiceClassResolver
 	ClusterServicePlan() ClusterServicePlanResolver
 	Condition() ConditionResolver
+	ConnectApplicationOutput() ConnectApplicationOutputResolver
 	EventActivation() EventActivationResolver
 	Function() FunctionResolver
 	FunctionEnv() FunctionEnvResolver
@@ -74,6 +76,7 @@ type ResolverRoot interface {
 	ServicePlan() ServicePlanResolver
 	Subscriber() SubscriberResolver
 	Subscription() SubscriptionResolver
+	Trigger() TriggerResolver
 	TriggerSpec() TriggerSpecResolver
 	TriggerStatus() TriggerStatusResolver
 }
@@ -87,10 +90,22 @@ type ComplexityRoot struct {
 		Description            func(childComplexity int) int
 		EnabledInNamespaces    func(childComplexity int) int
 		EnabledMappingServices func(childComplexity int) int
+		EventTypes             func(childComplexity int) int
 		Labels                 func(childComplexity int) int
 		Name                   func(childComplexity int) int
 		Services               func(childComplexity int) int
 		Status                 func(childComplexity int) int
+	}
+
+	ApplicationConnection struct {
+		Edges      func(childComplexity int) int
+		PageInfo   func(childComplexity int) int
+		TotalCount func(childComplexity int) int
+	}
+
+	ApplicationEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
 	}
 
 	ApplicationEntry struct {
@@ -160,6 +175,7 @@ type ComplexityRoot struct {
 
 	Broker struct {
 		Conditions func(childComplexity int) int
+		Delivery   func(childComplexity int) int
 		Labels     func(childComplexity int) int
 		Message    func(childComplexity int) int
 		Name       func(childComplexity int) int
@@ -169,6 +185,17 @@ type ComplexityRoot struct {
 		Status     func(childComplexity int) int
 		Triggers   func(childComplexity int) int
 		URL        func(childComplexity int) int
+	}
+
+	BrokerConnection struct {
+		Edges      func(childComplexity int) int
+		PageInfo   func(childComplexity int) int
+		TotalCount func(childComplexity int) int
+	}
+
+	BrokerEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
 	}
 
 	BrokerEvent struct {
@@ -245,6 +272,20 @@ type ComplexityRoot struct {
 		Type               func(childComplexity int) int
 	}
 
+	ConnectApplicationOutput struct {
+		Application func(childComplexity int) int
+		Namespace   func(childComplexity int) int
+		Objects     func(childComplexity int) int
+		Path        func(childComplexity int) int
+	}
+
+	ConnectedObject struct {
+		Kind      func(childComplexity int) int
+		Name      func(childComplexity int) int
+		Namespace func(childComplexity int) int
+		Outcome   func(childComplexity int) int
+	}
+
 	CreateServiceBindingOutput struct {
 		Name                func(childComplexity int) int
 		Namespace           func(childComplexity int) int
@@ -258,6 +299,14 @@ type ComplexityRoot struct {
 	DeleteServiceBindingOutput struct {
 		Name      func(childComplexity int) int
 		Namespace func(childComplexity int) int
+	}
+
+	Delivery struct {
+		BackoffDelay   func(childComplexity int) int
+		BackoffPolicy  func(childComplexity int) int
+		DeadLetterSink func(childComplexity int) int
+		Retry          func(childComplexity int) int
+		Timeout        func(childComplexity int) int
 	}
 
 	EnabledApplicationService struct {
@@ -280,6 +329,15 @@ type ComplexityRoot struct {
 	EventActivationEvent struct {
 		Description func(childComplexity int) int
 		Schema      func(childComplexity int) int
+		Type        func(childComplexity int) int
+		Version     func(childComplexity int) int
+	}
+
+	EventType struct {
+		Application func(childComplexity int) int
+		Description func(childComplexity int) int
+		Schema      func(childComplexity int) int
+		Service     func(childComplexity int) int
 		Type        func(childComplexity int) int
 		Version     func(childComplexity int) int
 	}
@@ -381,19 +439,21 @@ type ComplexityRoot struct {
 	}
 
 	Mutation struct {
+		ConnectApplication           func(childComplexity int, input ConnectApplicationInput, dryRun *bool) int
 		CreateApplication            func(childComplexity int, name string, description *string, labels map[string]string, dryRun *bool) int
 		CreateFunction               func(childComplexity int, name string, namespace string, params FunctionMutationInput) int
-		CreateManyTriggers           func(childComplexity int, namespace string, triggers []TriggerCreateInput, ownerRef []v1.OwnerReference) int
+		CreateManyTriggers           func(childComplexity int, namespace string, triggers []TriggerCreateInput, ownerRef []v1.OwnerReference, dryRun *bool) int
 		CreateNamespace              func(childComplexity int, name string, labels map[string]string) int
 		CreateServiceBinding         func(childComplexity int, serviceBindingName *string, serviceInstanceName string, namespace string, parameters map[string]any, dryRun *bool) int
 		CreateServiceInstance        func(childComplexity int, namespace string, params ServiceInstanceCreateInput, dryRun *bool) int
-		CreateTrigger                func(childComplexity int, namespace string, trigger TriggerCreateInput, ownerRef []v1.OwnerReference) int
+		CreateTrigger                func(childComplexity int, namespace string, trigger TriggerCreateInput, ownerRef []v1.OwnerReference, dryRun *bool) int
 		DeleteApplication            func(childComplexity int, name string) int
 		DeleteFunction               func(childComplexity int, namespace string, function FunctionMetadataInput) int
+		DeleteManyTriggers           func(childComplexity int, namespace string, triggerNames []string, dryRun *bool) int
 		DeleteNamespace              func(childComplexity int, name string) int
 		DeleteServiceBinding         func(childComplexity int, serviceBindingName string, namespace string, dryRun *bool) int
 		DeleteServiceInstance        func(childComplexity int, name string, namespace string, dryRun *bool) int
-		DeleteTrigger                func(childComplexity int, namespace string, triggerName string) int
+		DeleteTrigger                func(childComplexity int, namespace string, triggerName string, dryRun *bool) int
 		DisableApplication           func(childComplexity int, application string, namespace string) int
 		EnableApplication            func(childComplexity int, application string, namespace string, allServices *bool, services []*v1alpha1.ApplicationMappingService) int
 		RegisterApplicationService   func(childComplexity int, application string, service ApplicationServiceInput) int
@@ -406,6 +466,17 @@ type ComplexityRoot struct {
 		Labels            func(childComplexity int) int
 		Name              func(childComplexity int) int
 		Status            func(childComplexity int) int
+	}
+
+	NamespaceConnection struct {
+		Edges      func(childComplexity int) int
+		PageInfo   func(childComplexity int) int
+		TotalCount func(childComplexity int) int
+	}
+
+	NamespaceEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
 	}
 
 	NamespaceEvent struct {
@@ -426,32 +497,45 @@ type ComplexityRoot struct {
 		Name   func(childComplexity int) int
 	}
 
+	PageInfo struct {
+		EndCursor       func(childComplexity int) int
+		HasNextPage     func(childComplexity int) int
+		HasPreviousPage func(childComplexity int) int
+		StartCursor     func(childComplexity int) int
+	}
+
 	Query struct {
-		Application           func(childComplexity int, name string) int
-		Applications          func(childComplexity int, namespace *string, first *int, offset *int) int
-		Broker                func(childComplexity int, name string, namespace string) int
-		Brokers               func(childComplexity int, namespace string) int
-		ClusterServiceBroker  func(childComplexity int, name string) int
-		ClusterServiceBrokers func(childComplexity int, first *int, offset *int) int
-		ClusterServiceClass   func(childComplexity int, name string) int
-		ClusterServiceClasses func(childComplexity int, first *int, offset *int) int
-		EventActivations      func(childComplexity int, namespace string) int
-		Function              func(childComplexity int, name string, namespace string) int
-		FunctionLogs          func(childComplexity int, name string, namespace string) int
-		Functions             func(childComplexity int, namespace string) int
-		MeshStatus            func(childComplexity int, namespace *string, application *string) int
-		Namespace             func(childComplexity int, name string) int
-		Namespaces            func(childComplexity int, withSystemNamespaces *bool, withInactiveStatus *bool) int
-		ServiceBinding        func(childComplexity int, name string, namespace string) int
-		ServiceBindingUsage   func(childComplexity int, name string, namespace string) int
-		ServiceBindingUsages  func(childComplexity int, namespace string, resourceKind *string, resourceName *string) int
-		ServiceBroker         func(childComplexity int, name string, namespace string) int
-		ServiceBrokers        func(childComplexity int, namespace string, first *int, offset *int) int
-		ServiceClass          func(childComplexity int, namespace string, name string) int
-		ServiceClasses        func(childComplexity int, namespace string, first *int, offset *int) int
-		ServiceInstance       func(childComplexity int, name string, namespace string) int
-		ServiceInstances      func(childComplexity int, namespace string, first *int, offset *int, status *eventmesh.InstancePhase) int
-		Triggers              func(childComplexity int, namespace string, serviceName *string, subscriber *SubscriberInput) int
+		Application                func(childComplexity int, name string) int
+		Applications               func(childComplexity int, namespace *string, first *int, offset *int) int
+		ApplicationsConnection     func(childComplexity int, first *int, after *string, last *int, before *string, filter *ConnectionFilter, orderBy *ConnectionOrder) int
+		Broker                     func(childComplexity int, name string, namespace string) int
+		Brokers                    func(childComplexity int, namespace string) int
+		BrokersConnection          func(childComplexity int, namespace *string, first *int, after *string, last *int, before *string, filter *ConnectionFilter, orderBy *ConnectionOrder) int
+		ClusterServiceBroker       func(childComplexity int, name string) int
+		ClusterServiceBrokers      func(childComplexity int, first *int, offset *int) int
+		ClusterServiceClass        func(childComplexity int, name string) int
+		ClusterServiceClasses      func(childComplexity int, first *int, offset *int) int
+		EventActivations           func(childComplexity int, namespace string) int
+		EventTypes                 func(childComplexity int, namespace string, application *string) int
+		Function                   func(childComplexity int, name string, namespace string) int
+		FunctionLogs               func(childComplexity int, name string, namespace string) int
+		Functions                  func(childComplexity int, namespace string) int
+		MeshStatus                 func(childComplexity int, namespace *string, application *string) int
+		Namespace                  func(childComplexity int, name string) int
+		Namespaces                 func(childComplexity int, withSystemNamespaces *bool, withInactiveStatus *bool) int
+		NamespacesConnection       func(childComplexity int, withSystemNamespaces *bool, withInactiveStatus *bool, first *int, after *string, last *int, before *string, filter *ConnectionFilter, orderBy *ConnectionOrder) int
+		ServiceBinding             func(childComplexity int, name string, namespace string) int
+		ServiceBindingUsage        func(childComplexity int, name string, namespace string) int
+		ServiceBindingUsages       func(childComplexity int, namespace string, resourceKind *string, resourceName *string) int
+		ServiceBroker              func(childComplexity int, name string, namespace string) int
+		ServiceBrokers             func(childComplexity int, namespace string, first *int, offset *int) int
+		ServiceClass               func(childComplexity int, namespace string, name string) int
+		ServiceClasses             func(childComplexity int, namespace string, first *int, offset *int) int
+		ServiceInstance            func(childComplexity int, name string, namespace string) int
+		ServiceInstances           func(childComplexity int, namespace string, first *int, offset *int, status *eventmesh.InstancePhase) int
+		ServiceInstancesConnection func(childComplexity int, namespace *string, first *int, after *string, last *int, before *string, filter *ConnectionFilter, orderBy *ConnectionOrder) int
+		Triggers                   func(childComplexity int, namespace string, serviceName *string, subscriber *SubscriberInput) int
+		TriggersConnection         func(childComplexity int, namespace *string, first *int, after *string, last *int, before *string, filter *ConnectionFilter, orderBy *ConnectionOrder) int
 	}
 
 	ResourceValues struct {
@@ -580,6 +664,17 @@ type ComplexityRoot struct {
 		Status               func(childComplexity int) int
 	}
 
+	ServiceInstanceConnection struct {
+		Edges      func(childComplexity int) int
+		PageInfo   func(childComplexity int) int
+		TotalCount func(childComplexity int) int
+	}
+
+	ServiceInstanceEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
+	}
+
 	ServiceInstanceEvent struct {
 		ServiceInstance func(childComplexity int) int
 		Type            func(childComplexity int) int
@@ -635,10 +730,24 @@ type ComplexityRoot struct {
 	}
 
 	Trigger struct {
-		Name      func(childComplexity int) int
-		Namespace func(childComplexity int) int
-		Spec      func(childComplexity int) int
-		Status    func(childComplexity int) int
+		Broker           func(childComplexity int) int
+		FilterAttributes func(childComplexity int) int
+		Name             func(childComplexity int) int
+		Namespace        func(childComplexity int) int
+		Spec             func(childComplexity int) int
+		Status           func(childComplexity int) int
+		Subscriber       func(childComplexity int) int
+	}
+
+	TriggerConnection struct {
+		Edges      func(childComplexity int) int
+		PageInfo   func(childComplexity int) int
+		TotalCount func(childComplexity int) int
+	}
+
+	TriggerEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
 	}
 
 	TriggerEvent struct {
@@ -648,7 +757,9 @@ type ComplexityRoot struct {
 
 	TriggerSpec struct {
 		Broker     func(childComplexity int) int
+		Delivery   func(childComplexity int) int
 		Filter     func(childComplexity int) int
+		Filters    func(childComplexity int) int
 		Path       func(childComplexity int) int
 		Port       func(childComplexity int) int
 		Subscriber func(childComplexity int) int
@@ -682,6 +793,7 @@ type ApplicationResolver interface {
 	EnabledMappingServices(ctx context.Context, obj *v1alpha1.Application) ([]*EnabledMappingService, error)
 	Status(ctx context.Context, obj *v1alpha1.Application) (ApplicationStatus, error)
 	CompassMetadata(ctx context.Context, obj *v1alpha1.Application) (*v1alpha1.CompassMetadata, error)
+	EventTypes(ctx context.Context, obj *v1alpha1.Application) ([]EventType, error)
 }
 type ApplicationEntryResolver interface {
 	Type(ctx context.Context, obj *v1alpha1.Entry) (string, error)
@@ -719,6 +831,7 @@ type BrokerResolver interface {
 	Status(ctx context.Context, obj *v11.Broker) (eventmesh.Verdict, error)
 	Conditions(ctx context.Context, obj *v11.Broker) ([]apis.Condition, error)
 	Triggers(ctx context.Context, obj *v11.Broker) ([]v11.Trigger, error)
+	Delivery(ctx context.Context, obj *v11.Broker) (*v12.DeliverySpec, error)
 }
 type ClusterAssetResolver interface {
 	Parameters(ctx context.Context, obj *v1beta1.ClusterAsset) (map[string]any, error)
@@ -771,6 +884,9 @@ type ConditionResolver interface {
 
 	LastTransitionTime(ctx context.Context, obj *apis.Condition) (*v1.Time, error)
 }
+type ConnectApplicationOutputResolver interface {
+	Path(ctx context.Context, obj *ConnectApplicationOutput) (*eventmesh.Path, error)
+}
 type EventActivationResolver interface {
 	DisplayName(ctx context.Context, obj *v1alpha1.EventActivation) (string, error)
 	SourceID(ctx context.Context, obj *v1alpha1.EventActivation) (string, error)
@@ -781,7 +897,7 @@ type FunctionResolver interface {
 	Labels(ctx context.Context, obj *v1alpha11.Function) (map[string]string, error)
 	Source(ctx context.Context, obj *v1alpha11.Function) (string, error)
 	Dependencies(ctx context.Context, obj *v1alpha11.Function) (string, error)
-	Env(ctx context.Context, obj *v1alpha11.Function) ([]v12.EnvVar, error)
+	Env(ctx context.Context, obj *v1alpha11.Function) ([]v13.EnvVar, error)
 	Replicas(ctx context.Context, obj *v1alpha11.Function) (*FunctionReplicas, error)
 	Resources(ctx context.Context, obj *v1alpha11.Function) (*FunctionResources, error)
 	BuildResources(ctx context.Context, obj *v1alpha11.Function) (*FunctionResources, error)
@@ -792,7 +908,7 @@ type FunctionResolver interface {
 	Status(ctx context.Context, obj *v1alpha11.Function) (*eventmesh.FunctionStatus, error)
 }
 type FunctionEnvResolver interface {
-	ValueFrom(ctx context.Context, obj *v12.EnvVar) (*FunctionEnvValueFrom, error)
+	ValueFrom(ctx context.Context, obj *v13.EnvVar) (*FunctionEnvValueFrom, error)
 }
 type FunctionLogLineResolver interface {
 	Time(ctx context.Context, obj *eventmesh.LogLine) (string, error)
@@ -813,32 +929,35 @@ type MutationResolver interface {
 	DeleteServiceInstance(ctx context.Context, name string, namespace string, dryRun *bool) (*v1beta11.ServiceInstance, error)
 	CreateServiceBinding(ctx context.Context, serviceBindingName *string, serviceInstanceName string, namespace string, parameters map[string]any, dryRun *bool) (*CreateServiceBindingOutput, error)
 	DeleteServiceBinding(ctx context.Context, serviceBindingName string, namespace string, dryRun *bool) (*DeleteServiceBindingOutput, error)
-	CreateNamespace(ctx context.Context, name string, labels map[string]string) (*v12.Namespace, error)
-	DeleteNamespace(ctx context.Context, name string) (*v12.Namespace, error)
+	CreateNamespace(ctx context.Context, name string, labels map[string]string) (*v13.Namespace, error)
+	DeleteNamespace(ctx context.Context, name string) (*v13.Namespace, error)
 	CreateFunction(ctx context.Context, name string, namespace string, params FunctionMutationInput) (*v1alpha11.Function, error)
 	DeleteFunction(ctx context.Context, namespace string, function FunctionMetadataInput) (*FunctionMetadata, error)
-	CreateTrigger(ctx context.Context, namespace string, trigger TriggerCreateInput, ownerRef []v1.OwnerReference) (*v11.Trigger, error)
-	CreateManyTriggers(ctx context.Context, namespace string, triggers []TriggerCreateInput, ownerRef []v1.OwnerReference) ([]v11.Trigger, error)
-	DeleteTrigger(ctx context.Context, namespace string, triggerName string) (*v11.Trigger, error)
+	CreateTrigger(ctx context.Context, namespace string, trigger TriggerCreateInput, ownerRef []v1.OwnerReference, dryRun *bool) (*v11.Trigger, error)
+	CreateManyTriggers(ctx context.Context, namespace string, triggers []TriggerCreateInput, ownerRef []v1.OwnerReference, dryRun *bool) ([]v11.Trigger, error)
+	DeleteTrigger(ctx context.Context, namespace string, triggerName string, dryRun *bool) (*v11.Trigger, error)
+	DeleteManyTriggers(ctx context.Context, namespace string, triggerNames []string, dryRun *bool) ([]v11.Trigger, error)
+	ConnectApplication(ctx context.Context, input ConnectApplicationInput, dryRun *bool) (*ConnectApplicationOutput, error)
 }
 type NamespaceResolver interface {
-	Labels(ctx context.Context, obj *v12.Namespace) (map[string]string, error)
-	Status(ctx context.Context, obj *v12.Namespace) (string, error)
-	IsSystemNamespace(ctx context.Context, obj *v12.Namespace) (bool, error)
-	Applications(ctx context.Context, obj *v12.Namespace) ([]string, error)
+	Labels(ctx context.Context, obj *v13.Namespace) (map[string]string, error)
+	Status(ctx context.Context, obj *v13.Namespace) (string, error)
+	IsSystemNamespace(ctx context.Context, obj *v13.Namespace) (bool, error)
+	Applications(ctx context.Context, obj *v13.Namespace) ([]string, error)
 }
 type NamespaceListItemResolver interface {
-	Labels(ctx context.Context, obj *v12.Namespace) (map[string]string, error)
-	Status(ctx context.Context, obj *v12.Namespace) (string, error)
-	IsSystemNamespace(ctx context.Context, obj *v12.Namespace) (bool, error)
-	ApplicationsCount(ctx context.Context, obj *v12.Namespace) (*int, error)
+	Labels(ctx context.Context, obj *v13.Namespace) (map[string]string, error)
+	Status(ctx context.Context, obj *v13.Namespace) (string, error)
+	IsSystemNamespace(ctx context.Context, obj *v13.Namespace) (bool, error)
+	ApplicationsCount(ctx context.Context, obj *v13.Namespace) (*int, error)
 }
 type NamespaceMutationOutputResolver interface {
-	Labels(ctx context.Context, obj *v12.Namespace) (map[string]string, error)
+	Labels(ctx context.Context, obj *v13.Namespace) (map[string]string, error)
 }
 type QueryResolver interface {
 	Application(ctx context.Context, name string) (*v1alpha1.Application, error)
 	Applications(ctx context.Context, namespace *string, first *int, offset *int) ([]v1alpha1.Application, error)
+	ApplicationsConnection(ctx context.Context, first *int, after *string, last *int, before *string, filter *ConnectionFilter, orderBy *ConnectionOrder) (*ApplicationConnection, error)
 	EventActivations(ctx context.Context, namespace string) ([]v1alpha1.EventActivation, error)
 	ServiceClass(ctx context.Context, namespace string, name string) (*v1beta11.ServiceClass, error)
 	ServiceClasses(ctx context.Context, namespace string, first *int, offset *int) ([]v1beta11.ServiceClass, error)
@@ -853,28 +972,33 @@ type QueryResolver interface {
 	ServiceBinding(ctx context.Context, name string, namespace string) (*v1beta11.ServiceBinding, error)
 	ServiceBindingUsage(ctx context.Context, name string, namespace string) (*v1alpha12.ServiceBindingUsage, error)
 	ServiceBindingUsages(ctx context.Context, namespace string, resourceKind *string, resourceName *string) ([]v1alpha12.ServiceBindingUsage, error)
-	Namespace(ctx context.Context, name string) (*v12.Namespace, error)
-	Namespaces(ctx context.Context, withSystemNamespaces *bool, withInactiveStatus *bool) ([]v12.Namespace, error)
+	ServiceInstancesConnection(ctx context.Context, namespace *string, first *int, after *string, last *int, before *string, filter *ConnectionFilter, orderBy *ConnectionOrder) (*ServiceInstanceConnection, error)
+	Namespace(ctx context.Context, name string) (*v13.Namespace, error)
+	Namespaces(ctx context.Context, withSystemNamespaces *bool, withInactiveStatus *bool) ([]v13.Namespace, error)
+	NamespacesConnection(ctx context.Context, withSystemNamespaces *bool, withInactiveStatus *bool, first *int, after *string, last *int, before *string, filter *ConnectionFilter, orderBy *ConnectionOrder) (*NamespaceConnection, error)
 	Function(ctx context.Context, name string, namespace string) (*v1alpha11.Function, error)
 	Functions(ctx context.Context, namespace string) ([]v1alpha11.Function, error)
 	FunctionLogs(ctx context.Context, name string, namespace string) ([]eventmesh.LogLine, error)
 	Triggers(ctx context.Context, namespace string, serviceName *string, subscriber *SubscriberInput) ([]v11.Trigger, error)
+	TriggersConnection(ctx context.Context, namespace *string, first *int, after *string, last *int, before *string, filter *ConnectionFilter, orderBy *ConnectionOrder) (*TriggerConnection, error)
 	Brokers(ctx context.Context, namespace string) ([]v11.Broker, error)
 	Broker(ctx context.Context, name string, namespace string) (*v11.Broker, error)
+	BrokersConnection(ctx context.Context, namespace *string, first *int, after *string, last *int, before *string, filter *ConnectionFilter, orderBy *ConnectionOrder) (*BrokerConnection, error)
+	EventTypes(ctx context.Context, namespace string, application *string) ([]EventType, error)
 	MeshStatus(ctx context.Context, namespace *string, application *string) ([]eventmesh.Path, error)
 }
 type SecretResolver interface {
-	Data(ctx context.Context, obj *v12.Secret) (map[string]any, error)
-	Type(ctx context.Context, obj *v12.Secret) (string, error)
+	Data(ctx context.Context, obj *v13.Secret) (map[string]any, error)
+	Type(ctx context.Context, obj *v13.Secret) (string, error)
 
-	Labels(ctx context.Context, obj *v12.Secret) (map[string]any, error)
-	Annotations(ctx context.Context, obj *v12.Secret) (map[string]any, error)
-	JSON(ctx context.Context, obj *v12.Secret) (map[string]any, error)
+	Labels(ctx context.Context, obj *v13.Secret) (map[string]any, error)
+	Annotations(ctx context.Context, obj *v13.Secret) (map[string]any, error)
+	JSON(ctx context.Context, obj *v13.Secret) (map[string]any, error)
 }
 type ServiceBindingResolver interface {
 	ServiceInstanceName(ctx context.Context, obj *v1beta11.ServiceBinding) (string, error)
 
-	Secret(ctx context.Context, obj *v1beta11.ServiceBinding) (*v12.Secret, error)
+	Secret(ctx context.Context, obj *v1beta11.ServiceBinding) (*v13.Secret, error)
 	Status(ctx context.Context, obj *v1beta11.ServiceBinding) (*ServiceBindingStatus, error)
 	Parameters(ctx context.Context, obj *v1beta11.ServiceBinding) (map[string]any, error)
 }
@@ -934,7 +1058,7 @@ type ServicePlanResolver interface {
 	AssetGroup(ctx context.Context, obj *v1beta11.ServicePlan) (*v1beta1.AssetGroup, error)
 }
 type SubscriberResolver interface {
-	URI(ctx context.Context, obj *v13.Destination) (*string, error)
+	URI(ctx context.Context, obj *v14.Destination) (*string, error)
 }
 type SubscriptionResolver interface {
 	ApplicationEvent(ctx context.Context) (<-chan *ApplicationEvent, error)
@@ -947,8 +1071,15 @@ type SubscriptionResolver interface {
 	BrokerEvent(ctx context.Context, namespace string) (<-chan *BrokerEvent, error)
 	MeshStatusEvent(ctx context.Context, namespace *string, application *string) (<-chan *MeshStatusEvent, error)
 }
+type TriggerResolver interface {
+	Broker(ctx context.Context, obj *v11.Trigger) (string, error)
+	FilterAttributes(ctx context.Context, obj *v11.Trigger) (map[string]any, error)
+	Subscriber(ctx context.Context, obj *v11.Trigger) (*v14.Destination, error)
+}
 type TriggerSpecResolver interface {
 	Filter(ctx context.Context, obj *v11.TriggerSpec) (map[string]any, error)
+	Filters(ctx context.Context, obj *v11.TriggerSpec) ([]map[string]any, error)
+
 	Port(ctx context.Context, obj *v11.TriggerSpec) (uint32, error)
 	Path(ctx context.Context, obj *v11.TriggerSpec) (string, error)
 }
@@ -999,6 +1130,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Application.EnabledMappingServices(childComplexity), true
+	case "Application.eventTypes":
+		if e.ComplexityRoot.Application.EventTypes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Application.EventTypes(childComplexity), true
 	case "Application.labels":
 		if e.ComplexityRoot.Application.Labels == nil {
 			break
@@ -1023,6 +1160,38 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Application.Status(childComplexity), true
+
+	case "ApplicationConnection.edges":
+		if e.ComplexityRoot.ApplicationConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApplicationConnection.Edges(childComplexity), true
+	case "ApplicationConnection.pageInfo":
+		if e.ComplexityRoot.ApplicationConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApplicationConnection.PageInfo(childComplexity), true
+	case "ApplicationConnection.totalCount":
+		if e.ComplexityRoot.ApplicationConnection.TotalCount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApplicationConnection.TotalCount(childComplexity), true
+
+	case "ApplicationEdge.cursor":
+		if e.ComplexityRoot.ApplicationEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApplicationEdge.Cursor(childComplexity), true
+	case "ApplicationEdge.node":
+		if e.ComplexityRoot.ApplicationEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApplicationEdge.Node(childComplexity), true
 
 	case "ApplicationEntry.accessLabel":
 		if e.ComplexityRoot.ApplicationEntry.AccessLabel == nil {
@@ -1277,6 +1446,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Broker.Conditions(childComplexity), true
+	case "Broker.delivery":
+		if e.ComplexityRoot.Broker.Delivery == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Broker.Delivery(childComplexity), true
 	case "Broker.labels":
 		if e.ComplexityRoot.Broker.Labels == nil {
 			break
@@ -1331,6 +1506,38 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Broker.URL(childComplexity), true
+
+	case "BrokerConnection.edges":
+		if e.ComplexityRoot.BrokerConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BrokerConnection.Edges(childComplexity), true
+	case "BrokerConnection.pageInfo":
+		if e.ComplexityRoot.BrokerConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BrokerConnection.PageInfo(childComplexity), true
+	case "BrokerConnection.totalCount":
+		if e.ComplexityRoot.BrokerConnection.TotalCount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BrokerConnection.TotalCount(childComplexity), true
+
+	case "BrokerEdge.cursor":
+		if e.ComplexityRoot.BrokerEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BrokerEdge.Cursor(childComplexity), true
+	case "BrokerEdge.node":
+		if e.ComplexityRoot.BrokerEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BrokerEdge.Node(childComplexity), true
 
 	case "BrokerEvent.broker":
 		if e.ComplexityRoot.BrokerEvent.Broker == nil {
@@ -1660,6 +1867,56 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Condition.Type(childComplexity), true
 
+	case "ConnectApplicationOutput.application":
+		if e.ComplexityRoot.ConnectApplicationOutput.Application == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConnectApplicationOutput.Application(childComplexity), true
+	case "ConnectApplicationOutput.namespace":
+		if e.ComplexityRoot.ConnectApplicationOutput.Namespace == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConnectApplicationOutput.Namespace(childComplexity), true
+	case "ConnectApplicationOutput.objects":
+		if e.ComplexityRoot.ConnectApplicationOutput.Objects == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConnectApplicationOutput.Objects(childComplexity), true
+	case "ConnectApplicationOutput.path":
+		if e.ComplexityRoot.ConnectApplicationOutput.Path == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConnectApplicationOutput.Path(childComplexity), true
+
+	case "ConnectedObject.kind":
+		if e.ComplexityRoot.ConnectedObject.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConnectedObject.Kind(childComplexity), true
+	case "ConnectedObject.name":
+		if e.ComplexityRoot.ConnectedObject.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConnectedObject.Name(childComplexity), true
+	case "ConnectedObject.namespace":
+		if e.ComplexityRoot.ConnectedObject.Namespace == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConnectedObject.Namespace(childComplexity), true
+	case "ConnectedObject.outcome":
+		if e.ComplexityRoot.ConnectedObject.Outcome == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConnectedObject.Outcome(childComplexity), true
+
 	case "CreateServiceBindingOutput.name":
 		if e.ComplexityRoot.CreateServiceBindingOutput.Name == nil {
 			break
@@ -1698,6 +1955,37 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.DeleteServiceBindingOutput.Namespace(childComplexity), true
+
+	case "Delivery.backoffDelay":
+		if e.ComplexityRoot.Delivery.BackoffDelay == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Delivery.BackoffDelay(childComplexity), true
+	case "Delivery.backoffPolicy":
+		if e.ComplexityRoot.Delivery.BackoffPolicy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Delivery.BackoffPolicy(childComplexity), true
+	case "Delivery.deadLetterSink":
+		if e.ComplexityRoot.Delivery.DeadLetterSink == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Delivery.DeadLetterSink(childComplexity), true
+	case "Delivery.retry":
+		if e.ComplexityRoot.Delivery.Retry == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Delivery.Retry(childComplexity), true
+	case "Delivery.timeout":
+		if e.ComplexityRoot.Delivery.Timeout == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Delivery.Timeout(childComplexity), true
 
 	case "EnabledApplicationService.displayName":
 		if e.ComplexityRoot.EnabledApplicationService.DisplayName == nil {
@@ -1774,6 +2062,43 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.EventActivationEvent.Version(childComplexity), true
+
+	case "EventType.application":
+		if e.ComplexityRoot.EventType.Application == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EventType.Application(childComplexity), true
+	case "EventType.description":
+		if e.ComplexityRoot.EventType.Description == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EventType.Description(childComplexity), true
+	case "EventType.schema":
+		if e.ComplexityRoot.EventType.Schema == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EventType.Schema(childComplexity), true
+	case "EventType.service":
+		if e.ComplexityRoot.EventType.Service == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EventType.Service(childComplexity), true
+	case "EventType.type":
+		if e.ComplexityRoot.EventType.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EventType.Type(childComplexity), true
+	case "EventType.version":
+		if e.ComplexityRoot.EventType.Version == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EventType.Version(childComplexity), true
 
 	case "File.metadata":
 		if e.ComplexityRoot.File.Metadata == nil {
@@ -2113,6 +2438,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.MeshStatusEvent.Type(childComplexity), true
 
+	case "Mutation.connectApplication":
+		if e.ComplexityRoot.Mutation.ConnectApplication == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_connectApplication_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ConnectApplication(childComplexity, args["input"].(ConnectApplicationInput), args["dryRun"].(*bool)), true
 	case "Mutation.createApplication":
 		if e.ComplexityRoot.Mutation.CreateApplication == nil {
 			break
@@ -2145,7 +2481,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Mutation.CreateManyTriggers(childComplexity, args["namespace"].(string), args["triggers"].([]TriggerCreateInput), args["ownerRef"].([]v1.OwnerReference)), true
+		return e.ComplexityRoot.Mutation.CreateManyTriggers(childComplexity, args["namespace"].(string), args["triggers"].([]TriggerCreateInput), args["ownerRef"].([]v1.OwnerReference), args["dryRun"].(*bool)), true
 	case "Mutation.createNamespace":
 		if e.ComplexityRoot.Mutation.CreateNamespace == nil {
 			break
@@ -2189,7 +2525,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Mutation.CreateTrigger(childComplexity, args["namespace"].(string), args["trigger"].(TriggerCreateInput), args["ownerRef"].([]v1.OwnerReference)), true
+		return e.ComplexityRoot.Mutation.CreateTrigger(childComplexity, args["namespace"].(string), args["trigger"].(TriggerCreateInput), args["ownerRef"].([]v1.OwnerReference), args["dryRun"].(*bool)), true
 	case "Mutation.deleteApplication":
 		if e.ComplexityRoot.Mutation.DeleteApplication == nil {
 			break
@@ -2212,6 +2548,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.DeleteFunction(childComplexity, args["namespace"].(string), args["function"].(FunctionMetadataInput)), true
+	case "Mutation.deleteManyTriggers":
+		if e.ComplexityRoot.Mutation.DeleteManyTriggers == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_deleteManyTriggers_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.DeleteManyTriggers(childComplexity, args["namespace"].(string), args["triggerNames"].([]string), args["dryRun"].(*bool)), true
 	case "Mutation.deleteNamespace":
 		if e.ComplexityRoot.Mutation.DeleteNamespace == nil {
 			break
@@ -2255,7 +2602,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Mutation.DeleteTrigger(childComplexity, args["namespace"].(string), args["triggerName"].(string)), true
+		return e.ComplexityRoot.Mutation.DeleteTrigger(childComplexity, args["namespace"].(string), args["triggerName"].(string), args["dryRun"].(*bool)), true
 	case "Mutation.disableApplication":
 		if e.ComplexityRoot.Mutation.DisableApplication == nil {
 			break
@@ -2332,6 +2679,38 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Namespace.Status(childComplexity), true
 
+	case "NamespaceConnection.edges":
+		if e.ComplexityRoot.NamespaceConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NamespaceConnection.Edges(childComplexity), true
+	case "NamespaceConnection.pageInfo":
+		if e.ComplexityRoot.NamespaceConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NamespaceConnection.PageInfo(childComplexity), true
+	case "NamespaceConnection.totalCount":
+		if e.ComplexityRoot.NamespaceConnection.TotalCount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NamespaceConnection.TotalCount(childComplexity), true
+
+	case "NamespaceEdge.cursor":
+		if e.ComplexityRoot.NamespaceEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NamespaceEdge.Cursor(childComplexity), true
+	case "NamespaceEdge.node":
+		if e.ComplexityRoot.NamespaceEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NamespaceEdge.Node(childComplexity), true
+
 	case "NamespaceEvent.namespace":
 		if e.ComplexityRoot.NamespaceEvent.Namespace == nil {
 			break
@@ -2389,6 +2768,31 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.NamespaceMutationOutput.Name(childComplexity), true
 
+	case "PageInfo.endCursor":
+		if e.ComplexityRoot.PageInfo.EndCursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PageInfo.EndCursor(childComplexity), true
+	case "PageInfo.hasNextPage":
+		if e.ComplexityRoot.PageInfo.HasNextPage == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PageInfo.HasNextPage(childComplexity), true
+	case "PageInfo.hasPreviousPage":
+		if e.ComplexityRoot.PageInfo.HasPreviousPage == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PageInfo.HasPreviousPage(childComplexity), true
+	case "PageInfo.startCursor":
+		if e.ComplexityRoot.PageInfo.StartCursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PageInfo.StartCursor(childComplexity), true
+
 	case "Query.application":
 		if e.ComplexityRoot.Query.Application == nil {
 			break
@@ -2411,6 +2815,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Applications(childComplexity, args["namespace"].(*string), args["first"].(*int), args["offset"].(*int)), true
+	case "Query.applicationsConnection":
+		if e.ComplexityRoot.Query.ApplicationsConnection == nil {
+			break
+		}
+
+		args, err := ec.field_Query_applicationsConnection_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ApplicationsConnection(childComplexity, args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string), args["filter"].(*ConnectionFilter), args["orderBy"].(*ConnectionOrder)), true
 	case "Query.broker":
 		if e.ComplexityRoot.Query.Broker == nil {
 			break
@@ -2433,6 +2848,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Brokers(childComplexity, args["namespace"].(string)), true
+	case "Query.brokersConnection":
+		if e.ComplexityRoot.Query.BrokersConnection == nil {
+			break
+		}
+
+		args, err := ec.field_Query_brokersConnection_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.BrokersConnection(childComplexity, args["namespace"].(*string), args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string), args["filter"].(*ConnectionFilter), args["orderBy"].(*ConnectionOrder)), true
 	case "Query.clusterServiceBroker":
 		if e.ComplexityRoot.Query.ClusterServiceBroker == nil {
 			break
@@ -2488,6 +2914,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.EventActivations(childComplexity, args["namespace"].(string)), true
+	case "Query.eventTypes":
+		if e.ComplexityRoot.Query.EventTypes == nil {
+			break
+		}
+
+		args, err := ec.field_Query_eventTypes_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.EventTypes(childComplexity, args["namespace"].(string), args["application"].(*string)), true
 	case "Query.function":
 		if e.ComplexityRoot.Query.Function == nil {
 			break
@@ -2555,6 +2992,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Namespaces(childComplexity, args["withSystemNamespaces"].(*bool), args["withInactiveStatus"].(*bool)), true
+	case "Query.namespacesConnection":
+		if e.ComplexityRoot.Query.NamespacesConnection == nil {
+			break
+		}
+
+		args, err := ec.field_Query_namespacesConnection_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.NamespacesConnection(childComplexity, args["withSystemNamespaces"].(*bool), args["withInactiveStatus"].(*bool), args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string), args["filter"].(*ConnectionFilter), args["orderBy"].(*ConnectionOrder)), true
 	case "Query.serviceBinding":
 		if e.ComplexityRoot.Query.ServiceBinding == nil {
 			break
@@ -2654,6 +3102,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.ServiceInstances(childComplexity, args["namespace"].(string), args["first"].(*int), args["offset"].(*int), args["status"].(*eventmesh.InstancePhase)), true
+	case "Query.serviceInstancesConnection":
+		if e.ComplexityRoot.Query.ServiceInstancesConnection == nil {
+			break
+		}
+
+		args, err := ec.field_Query_serviceInstancesConnection_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ServiceInstancesConnection(childComplexity, args["namespace"].(*string), args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string), args["filter"].(*ConnectionFilter), args["orderBy"].(*ConnectionOrder)), true
 	case "Query.triggers":
 		if e.ComplexityRoot.Query.Triggers == nil {
 			break
@@ -2665,6 +3124,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Triggers(childComplexity, args["namespace"].(string), args["serviceName"].(*string), args["subscriber"].(*SubscriberInput)), true
+	case "Query.triggersConnection":
+		if e.ComplexityRoot.Query.TriggersConnection == nil {
+			break
+		}
+
+		args, err := ec.field_Query_triggersConnection_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.TriggersConnection(childComplexity, args["namespace"].(*string), args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string), args["filter"].(*ConnectionFilter), args["orderBy"].(*ConnectionOrder)), true
 
 	case "ResourceValues.cpu":
 		if e.ComplexityRoot.ResourceValues.CPU == nil {
@@ -3167,6 +3637,38 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.ServiceInstance.Status(childComplexity), true
 
+	case "ServiceInstanceConnection.edges":
+		if e.ComplexityRoot.ServiceInstanceConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceInstanceConnection.Edges(childComplexity), true
+	case "ServiceInstanceConnection.pageInfo":
+		if e.ComplexityRoot.ServiceInstanceConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceInstanceConnection.PageInfo(childComplexity), true
+	case "ServiceInstanceConnection.totalCount":
+		if e.ComplexityRoot.ServiceInstanceConnection.TotalCount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceInstanceConnection.TotalCount(childComplexity), true
+
+	case "ServiceInstanceEdge.cursor":
+		if e.ComplexityRoot.ServiceInstanceEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceInstanceEdge.Cursor(childComplexity), true
+	case "ServiceInstanceEdge.node":
+		if e.ComplexityRoot.ServiceInstanceEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceInstanceEdge.Node(childComplexity), true
+
 	case "ServiceInstanceEvent.serviceInstance":
 		if e.ComplexityRoot.ServiceInstanceEvent.ServiceInstance == nil {
 			break
@@ -3407,6 +3909,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Subscription.TriggerEvent(childComplexity, args["namespace"].(string), args["serviceName"].(*string), args["subscriber"].(*SubscriberInput)), true
 
+	case "Trigger.broker":
+		if e.ComplexityRoot.Trigger.Broker == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Trigger.Broker(childComplexity), true
+	case "Trigger.filterAttributes":
+		if e.ComplexityRoot.Trigger.FilterAttributes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Trigger.FilterAttributes(childComplexity), true
 	case "Trigger.name":
 		if e.ComplexityRoot.Trigger.Name == nil {
 			break
@@ -3431,6 +3945,44 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Trigger.Status(childComplexity), true
+	case "Trigger.subscriber":
+		if e.ComplexityRoot.Trigger.Subscriber == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Trigger.Subscriber(childComplexity), true
+
+	case "TriggerConnection.edges":
+		if e.ComplexityRoot.TriggerConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TriggerConnection.Edges(childComplexity), true
+	case "TriggerConnection.pageInfo":
+		if e.ComplexityRoot.TriggerConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TriggerConnection.PageInfo(childComplexity), true
+	case "TriggerConnection.totalCount":
+		if e.ComplexityRoot.TriggerConnection.TotalCount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TriggerConnection.TotalCount(childComplexity), true
+
+	case "TriggerEdge.cursor":
+		if e.ComplexityRoot.TriggerEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TriggerEdge.Cursor(childComplexity), true
+	case "TriggerEdge.node":
+		if e.ComplexityRoot.TriggerEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TriggerEdge.Node(childComplexity), true
 
 	case "TriggerEvent.trigger":
 		if e.ComplexityRoot.TriggerEvent.Trigger == nil {
@@ -3451,12 +4003,24 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.TriggerSpec.Broker(childComplexity), true
+	case "TriggerSpec.delivery":
+		if e.ComplexityRoot.TriggerSpec.Delivery == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TriggerSpec.Delivery(childComplexity), true
 	case "TriggerSpec.filter":
 		if e.ComplexityRoot.TriggerSpec.Filter == nil {
 			break
 		}
 
 		return e.ComplexityRoot.TriggerSpec.Filter(childComplexity), true
+	case "TriggerSpec.filters":
+		if e.ComplexityRoot.TriggerSpec.Filters == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TriggerSpec.Filters(childComplexity), true
 	case "TriggerSpec.path":
 		if e.ComplexityRoot.TriggerSpec.Path == nil {
 			break
@@ -3527,6 +4091,11 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("ApplicationServiceAPIInput", ec.unmarshalInputApplicationServiceAPIInput),
 			graphql.NewInputUnmarshaler("ApplicationServiceEventsInput", ec.unmarshalInputApplicationServiceEventsInput),
 			graphql.NewInputUnmarshaler("ApplicationServiceInput", ec.unmarshalInputApplicationServiceInput),
+			graphql.NewInputUnmarshaler("ConnectApplicationInput", ec.unmarshalInputConnectApplicationInput),
+			graphql.NewInputUnmarshaler("ConnectEventTypeInput", ec.unmarshalInputConnectEventTypeInput),
+			graphql.NewInputUnmarshaler("ConnectionFilter", ec.unmarshalInputConnectionFilter),
+			graphql.NewInputUnmarshaler("ConnectionOrder", ec.unmarshalInputConnectionOrder),
+			graphql.NewInputUnmarshaler("DeliveryInput", ec.unmarshalInputDeliveryInput),
 			graphql.NewInputUnmarshaler("FunctionEnvInput", ec.unmarshalInputFunctionEnvInput),
 			graphql.NewInputUnmarshaler("FunctionEnvValueFromInput", ec.unmarshalInputFunctionEnvValueFromInput),
 			graphql.NewInputUnmarshaler("FunctionMetadataInput", ec.unmarshalInputFunctionMetadataInput),
@@ -3540,6 +4109,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("SubscriberInput", ec.unmarshalInputSubscriberInput),
 			graphql.NewInputUnmarshaler("SubscriberRefInput", ec.unmarshalInputSubscriberRefInput),
 			graphql.NewInputUnmarshaler("TriggerCreateInput", ec.unmarshalInputTriggerCreateInput),
+			graphql.NewInputUnmarshaler("TriggerFilterInput", ec.unmarshalInputTriggerFilterInput),
 		)
 	}
 	first := true
@@ -3689,6 +4259,22 @@ type Query {
     offset: Int
   ): [Application!]!
 
+  "Applications, page by page. The text of the filter is looked for in name and description."
+  applicationsConnection(
+    "At most so many from the start; 0 to 1000. null means 50, unless last or only before is given."
+    first: Int
+    "Only what follows this cursor."
+    after: String
+    "At most so many from the end, 0 to 1000. With only before given, null means 50."
+    last: Int
+    "Only what precedes this cursor."
+    before: String
+    "Which to look at; null means all."
+    filter: ConnectionFilter
+    "null means by name, ascending."
+    orderBy: ConnectionOrder
+  ): ApplicationConnection!
+
   "Event services that were provisioned in a namespace, with the event types that each offers."
   eventActivations("Namespace to look in." namespace: String!): [EventActivation!]!
 
@@ -3778,6 +4364,24 @@ type Query {
     resourceName: String
   ): [ServiceBindingUsage!]!
 
+  "Service instances, page by page. The text of the filter is looked for in the names of instance and class, and in labels."
+  serviceInstancesConnection(
+    "Only those of this namespace; null means all namespaces."
+    namespace: String
+    "At most so many from the start; 0 to 1000. null means 50, unless last or only before is given."
+    first: Int
+    "Only what follows this cursor."
+    after: String
+    "At most so many from the end, 0 to 1000. With only before given, null means 50."
+    last: Int
+    "Only what precedes this cursor."
+    before: String
+    "Which to look at; null means all."
+    filter: ConnectionFilter
+    "null means by name, ascending."
+    orderBy: ConnectionOrder
+  ): ServiceInstanceConnection!
+
   # -- Namespaces
 
   "One namespace, null if there is none with this name."
@@ -3790,6 +4394,26 @@ type Query {
     "Include namespaces that are being deleted."
     withInactiveStatus: Boolean
   ): [NamespaceListItem!]!
+
+  "Namespaces as the query namespaces gives them, page by page. The text of the filter is looked for in the name."
+  namespacesConnection(
+    "Include the system's own namespaces, such as kube-system."
+    withSystemNamespaces: Boolean
+    "Include namespaces that are being deleted."
+    withInactiveStatus: Boolean
+    "At most so many from the start; 0 to 1000. null means 50, unless last or only before is given."
+    first: Int
+    "Only what follows this cursor."
+    after: String
+    "At most so many from the end, 0 to 1000. With only before given, null means 50."
+    last: Int
+    "Only what precedes this cursor."
+    before: String
+    "Which to look at; null means all."
+    filter: ConnectionFilter
+    "null means by name, ascending."
+    orderBy: ConnectionOrder
+  ): NamespaceConnection!
 
   # -- Functions
 
@@ -3813,15 +4437,57 @@ type Query {
     namespace: String!
     "Only Triggers whose subscriber is the Service of this name in the namespace, be it by reference or by URI."
     serviceName: String
-    "Only Triggers whose subscriber is this object. Port and path are compared when they are given."
+    "Only Triggers whose subscriber is this one. Port and path are compared when they are given."
     subscriber: SubscriberInput
   ): [Trigger!]
+
+  "Triggers, page by page. The text of the filter is looked for in the names of Trigger, Broker and subscriber, and in filter attributes."
+  triggersConnection(
+    "Only those of this namespace; null means all namespaces."
+    namespace: String
+    "At most so many from the start; 0 to 1000. null means 50, unless last or only before is given."
+    first: Int
+    "Only what follows this cursor."
+    after: String
+    "At most so many from the end, 0 to 1000. With only before given, null means 50."
+    last: Int
+    "Only what precedes this cursor."
+    before: String
+    "Which to look at; null means all."
+    filter: ConnectionFilter
+    "null means by name, ascending."
+    orderBy: ConnectionOrder
+  ): TriggerConnection!
 
   "Knative Brokers of a namespace."
   brokers("Namespace to look in." namespace: String!): [Broker!]!
 
   "One Knative Broker, null if there is none with this name."
   broker("Name of the Broker." name: String!, "Namespace of the Broker." namespace: String!): Broker
+
+  "Knative Brokers, page by page. The text of the filter is looked for in the name."
+  brokersConnection(
+    "Only those of this namespace; null means all namespaces."
+    namespace: String
+    "At most so many from the start; 0 to 1000. null means 50, unless last or only before is given."
+    first: Int
+    "Only what follows this cursor."
+    after: String
+    "At most so many from the end, 0 to 1000. With only before given, null means 50."
+    last: Int
+    "Only what precedes this cursor."
+    before: String
+    "Which to look at; null means all."
+    filter: ConnectionFilter
+    "null means by name, ascending."
+    orderBy: ConnectionOrder
+  ): BrokerConnection!
+
+  """
+  The event types that can arrive in a namespace, sorted by application, type, version and service: those in the documents of
+  the services that are provisioned there. A service whose document cannot be read is passed over.
+  """
+  eventTypes("Namespace to look in." namespace: String!, "Only those of this Application." application: String): [EventType!]!
 
   """
   The state of each path on which events travel from an Application to the functions of a namespace, sorted by
@@ -3985,8 +4651,13 @@ type Mutation {
     namespace: String!
     "What to create."
     trigger: TriggerCreateInput!
-    "Objects on which the Trigger depends: it is deleted with the last of them."
+    """
+    Objects on which the Trigger depends: it is deleted with the last of them. Each must exist, in the namespace or
+    cluster-wide, and be readable for the caller.
+    """
     ownerRef: [OwnerReferenceInput!]
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
   ): Trigger
 
   "Creates several Triggers, or none: all are checked before the first is made, and a failure takes the others back."
@@ -3995,12 +4666,53 @@ type Mutation {
     namespace: String!
     "What to create."
     triggers: [TriggerCreateInput!]!
-    "Objects on which each Trigger depends: it is deleted with the last of them."
+    "Objects on which each Trigger depends, as for createTrigger."
     ownerRef: [OwnerReferenceInput!]
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
   ): [Trigger!]
 
   "Deletes a Trigger. Returns it as it was."
-  deleteTrigger("Namespace of the Trigger." namespace: String!, "Name of the Trigger." triggerName: String!): Trigger
+  deleteTrigger(
+    "Namespace of the Trigger."
+    namespace: String!
+    "Name of the Trigger."
+    triggerName: String!
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
+  ): Trigger
+
+  """
+  Deletes several Triggers. All deletions are checked before the first is done: when one of the Triggers does not exist
+  or may not be deleted, nothing is. Returns those that were deleted, as they were, in the order given; what fails after
+  the check is left out and is an error each, whose extensions.item is the Trigger's name.
+  """
+  deleteManyTriggers(
+    "Namespace of the Triggers."
+    namespace: String!
+    "Their names, none twice."
+    triggerNames: [String!]!
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
+  ): [Trigger!]
+
+  # -- The mesh
+
+  """
+  Connects an Application to a Function, from end to end: enables it in the namespace, provisions its event services and
+  creates the Triggers. What is there already is left as it is, so that it can be run again, after any failure too, and
+  goes on where it stopped. The first time it waits, half a minute at most, until the catalog shows the services; when
+  that takes longer the error has the code TIMEOUT and the mutation is to be run again.
+
+  It answers when everything is created; subscribe to meshStatusEvent to see it become ready. An Application, Function
+  or Broker that does not exist is a NOT_FOUND error, and nothing is made.
+  """
+  connectApplication(
+    "What to connect."
+    input: ConnectApplicationInput!
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
+  ): ConnectApplicationOutput
 }
 
 """
@@ -4034,13 +4746,17 @@ type Subscription {
 
   # -- The mesh
 
-  "Changes of the Triggers of a namespace; the arguments are those of the query triggers."
+  """
+  Changes of the Triggers of a namespace; the arguments are those of the query triggers. A Trigger whose subscriber changes
+  comes as DELETE to those who asked for the old one and as ADD to those who asked for the new one. With serviceName or
+  subscriber, the right to list Triggers is needed beside that to watch them.
+  """
   triggerEvent(
     "Namespace to watch."
     namespace: String!
     "Only Triggers whose subscriber is the Service of this name."
     serviceName: String
-    "Only Triggers whose subscriber is this object."
+    "Only Triggers whose subscriber is this one. Port and path are compared when they are given."
     subscriber: SubscriberInput
   ): TriggerEvent!
 
@@ -4086,6 +4802,11 @@ type Application {
   status: ApplicationStatus!
   "Its registration in Compass, null if it has none."
   compassMetadata: compassMetadata
+  """
+  The event types that its services offer, by their documents, whether provisioned anywhere or not; sorted by type, version
+  and service. A service whose document cannot be read is passed over. null only with an error.
+  """
+  eventTypes: [EventType!]
 }
 
 "An Application's registration in Compass."
@@ -4242,6 +4963,22 @@ type EventActivation {
 type EventActivationEvent {
   "CloudEvents type, such as order.created."
   eventType: String!
+  "Version, such as v1; the CloudEvents extension eventtypeversion. May be empty."
+  version: String!
+  "What the event means, may be empty."
+  description: String!
+  "JSON Schema of the event's data, {} if the document has none."
+  schema: JSON!
+}
+
+"An event type that an Application sends, with where it comes from."
+type EventType {
+  "Name of the Application; the CloudEvents source."
+  application: String!
+  "Id of the service whose document lists it."
+  service: String!
+  "CloudEvents type, such as order.created."
+  type: String!
   "Version, such as v1; the CloudEvents extension eventtypeversion. May be empty."
   version: String!
   "What the event means, may be empty."
@@ -4882,6 +5619,8 @@ type Broker {
   conditions: [Condition!]!
   "Triggers that take events from it."
   triggers: [Trigger!]!
+  "How it delivers the events of Triggers that do not say so themselves; null means the mesh's default: it retries until it succeeds."
+  delivery: Delivery
 }
 
 "The state of a Broker."
@@ -4928,14 +5667,27 @@ type Trigger {
   spec: TriggerSpec!
   "Whether it does."
   status: TriggerStatus!
+  "Name of the Broker, in the Trigger's namespace; spec.broker under the name of the Console's first version."
+  broker: String!
+  "Values that attributes of an event must have, {} if every event matches; spec.filter as in the Console's first version."
+  filterAttributes: JSON!
+  "Who gets the events; spec.subscriber under the name of the Console's first version."
+  subscriber: Subscriber!
 }
 
 "What a Trigger is to do."
 type TriggerSpec {
   "Name of the Broker, in the Trigger's namespace."
   broker: String!
-  "Values that attributes of an event must have, null if every event matches."
+  "Values that attributes of an event must have, null if every event matches. Without effect where there are filters."
   filter: JSON
+  """
+  Expressions that must all be true of an event, in Knative's filter dialects: each an object of the shape of
+  TriggerFilterInput. null if there are none.
+  """
+  filters: [JSON!]
+  "How events are delivered; null means as the Broker does."
+  delivery: Delivery
   "Port of the subscriber: that of its URI, else 443 for https and 80 otherwise."
   port: Port!
   "Path at which the subscriber is called, \"/\" if none is given."
@@ -4982,13 +5734,40 @@ type SubscriberRef {
   namespace: String!
 }
 
-"A service that is to take events."
+"How events are delivered that are not taken at once."
+type Delivery {
+  "How often it is tried again before the event goes to the dead letter sink; null means until it succeeds."
+  retry: Int
+  "How the time between two tries grows; null means exponential."
+  backoffPolicy: BackoffPolicy
+  "Time before the first retry, as an ISO 8601 duration such as PT1S; null means the mesh's default."
+  backoffDelay: String
+  "Time for each try, as an ISO 8601 duration; null means the mesh's default."
+  timeout: String
+  "Who gets the events that could not be delivered; null means that they are dropped."
+  deadLetterSink: Subscriber
+}
+
+"How the time between two tries of a delivery grows."
+enum BackoffPolicy {
+  "By backoffDelay with each try."
+  linear
+  "It doubles with each try."
+  exponential
+}
+
+"Who is to take events: a service (ref), or a URI. At least one must be given."
 input SubscriberInput {
   "The service. Its namespace must be the Trigger's."
-  ref: SubscriberRefInput!
-  "Port of the service; null means 80."
+  ref: SubscriberRefInput
+  """
+  Without ref, an absolute http or https URI, not of a service in another namespace. With ref, a URI relative to the
+  service, which then takes the place of path.
+  """
+  uri: URI
+  "Port of the service in ref; null means 80."
   port: Port
-  "Path at which to call it; null means \"/\"."
+  "Path at which to call the service in ref; null means \"/\"."
   path: String
 }
 
@@ -5008,6 +5787,8 @@ input SubscriberRefInput {
 input TriggerCreateInput {
   "Its name; null or \"\" lets the server choose a free one."
   name: String
+  "Its namespace: that of the mutation, or null."
+  namespace: String
   "Name of the Broker; \"default\" is the one that a namespace has."
   broker: String!
   """
@@ -5015,8 +5796,47 @@ input TriggerCreateInput {
   "source": "shop"}. Names are lower-case letters and digits; an empty value matches any. null matches every event.
   """
   filterAttributes: JSON
+  """
+  Expressions that must all be true of an event, in Knative's filter dialects. They cannot be combined with filterAttributes,
+  which Knative would pass over. null means none.
+  """
+  filters: [TriggerFilterInput!]
+  "How events are delivered; null means as the Broker does."
+  delivery: DeliveryInput
   "Who gets the events."
   subscriber: SubscriberInput!
+}
+
+"An expression that is true or false of an event: one of the fields, the others null. Names are those of attributes of the event."
+input TriggerFilterInput {
+  "The attributes have exactly these values."
+  exact: Labels
+  "The attributes begin with these values."
+  prefix: Labels
+  "The attributes end with these values."
+  suffix: Labels
+  "All of these are true."
+  all: [TriggerFilterInput!]
+  "At least one of these is true."
+  any: [TriggerFilterInput!]
+  "This is false."
+  not: TriggerFilterInput
+  "This expression in CloudEvents SQL is true."
+  cesql: String
+}
+
+"How events are to be delivered that are not taken at once."
+input DeliveryInput {
+  "How often to try again before the event goes to the dead letter sink, from 0; null means until it succeeds."
+  retry: Int
+  "How the time between two tries grows; null means exponential."
+  backoffPolicy: BackoffPolicy
+  "Time before the first retry, as an ISO 8601 duration such as PT1S; null means the mesh's default."
+  backoffDelay: String
+  "Time for each try, as an ISO 8601 duration above 0; null means the mesh's default."
+  timeout: String
+  "Who gets the events that could not be delivered; null means that they are dropped."
+  deadLetterSink: SubscriberInput
 }
 
 "An object on which another depends."
@@ -5335,6 +6155,209 @@ type MeshStatusEvent {
   "The path after the change, before it for DELETE."
   path: MeshPath!
 }
+
+"What to connect."
+input ConnectApplicationInput {
+  "Name of the Application."
+  application: String!
+  "The namespace to connect it to."
+  namespace: String!
+  "Ids of the event services to provision; null means all that the Application offers. A new ApplicationMapping then enables its later ones as well."
+  services: [String!]
+  "Name of the Function, in the namespace, that is to be called with the events."
+  function: String!
+  """
+  The events, a Trigger each unless one takes them already; [] means no Triggers. null means all that the documents of the services list or, when they list
+  none, a single Trigger that takes whatever the Application sends.
+  """
+  eventTypes: [ConnectEventTypeInput!]
+  "Name of the Broker; null means \"default\", to which the Application's events come."
+  broker: String
+}
+
+"An event type to connect."
+input ConnectEventTypeInput {
+  "CloudEvents type, such as order.created."
+  type: String!
+  "Version, such as v1; \"\" means any."
+  version: String!
+}
+
+"What connectApplication did."
+type ConnectApplicationOutput {
+  "Name of the Application."
+  application: String!
+  "The namespace."
+  namespace: String!
+  "The objects that make the connection, in the order in which they are made: ApplicationMapping, ServiceInstances, Triggers."
+  objects: [ConnectedObject!]!
+  "How far the path is, as meshStatus shows it; meshStatusEvent tells how it goes on. null only with an error, when it may not be seen."
+  path: MeshPath
+}
+
+"An object of a connection."
+type ConnectedObject {
+  "Its kind: ApplicationMapping, ServiceInstance or Trigger."
+  kind: String!
+  "Its namespace."
+  namespace: String!
+  "Its name."
+  name: String!
+  "What was done with it."
+  outcome: ConnectOutcome!
+}
+
+"What was done with an object."
+enum ConnectOutcome {
+  "It was created."
+  CREATED
+  "It was there and was extended: an ApplicationMapping that did not cover a service."
+  UPDATED
+  "It was there and right."
+  UNCHANGED
+}
+
+# ------------------------------------------------------------------------------------------------------ connections
+#
+# Pages as https://relay.dev/graphql/connections.htm specifies them. A cursor is a place in an order, not the number of an
+# object: what comes or goes meanwhile neither hides nor repeats anything else.
+
+"Where a page is among all."
+type PageInfo {
+  "Whether something follows the page."
+  hasNextPage: Boolean!
+  "Whether something precedes the page."
+  hasPreviousPage: Boolean!
+  "Cursor of the first object of the page, null if it is empty."
+  startCursor: String
+  "Cursor of the last object of the page, null if it is empty."
+  endCursor: String
+}
+
+"Which objects of a connection to look at: those that satisfy everything given."
+input ConnectionFilter {
+  """
+  A selector of labels as Kubernetes writes it, such as "team=checkout,stage in (dev,test)": of an Application's own labels,
+  and of the Kubernetes labels of everything else. null or "" means any.
+  """
+  labelSelector: String
+  "Text to look for, upper and lower case alike; the connection says where. null or \"\" means any."
+  text: String
+}
+
+"The order of a connection. Objects that are equal in it are ordered by name, then namespace."
+input ConnectionOrder {
+  "By what."
+  field: ConnectionOrderField!
+  "Which way; null means ASC."
+  direction: OrderDirection
+}
+
+"What the order of a connection goes by."
+enum ConnectionOrderField {
+  "The name, then the namespace."
+  NAME
+  "The age in seconds: ASC is the youngest first."
+  AGE
+}
+
+"Which way an order goes."
+enum OrderDirection {
+  "From the smallest to the largest."
+  ASC
+  "From the largest to the smallest."
+  DESC
+}
+
+"A page of Applications."
+type ApplicationConnection {
+  "What is on the page, in order."
+  edges: [ApplicationEdge!]!
+  "Where the page is."
+  pageInfo: PageInfo!
+  "How many there are on all pages together, after the filter."
+  totalCount: Int!
+}
+
+"One of the Applications of a page."
+type ApplicationEdge {
+  "Its place in the order, for after and before. It stays valid when the object is gone."
+  cursor: String!
+  "The object."
+  node: Application!
+}
+
+"A page of namespaces."
+type NamespaceConnection {
+  "What is on the page, in order."
+  edges: [NamespaceEdge!]!
+  "Where the page is."
+  pageInfo: PageInfo!
+  "How many there are on all pages together, after the filter."
+  totalCount: Int!
+}
+
+"One of the namespaces of a page."
+type NamespaceEdge {
+  "Its place in the order, for after and before. It stays valid when the object is gone."
+  cursor: String!
+  "The object."
+  node: NamespaceListItem!
+}
+
+"A page of service instances."
+type ServiceInstanceConnection {
+  "What is on the page, in order."
+  edges: [ServiceInstanceEdge!]!
+  "Where the page is."
+  pageInfo: PageInfo!
+  "How many there are on all pages together, after the filter."
+  totalCount: Int!
+}
+
+"One of the service instances of a page."
+type ServiceInstanceEdge {
+  "Its place in the order, for after and before. It stays valid when the object is gone."
+  cursor: String!
+  "The object."
+  node: ServiceInstance!
+}
+
+"A page of Triggers."
+type TriggerConnection {
+  "What is on the page, in order."
+  edges: [TriggerEdge!]!
+  "Where the page is."
+  pageInfo: PageInfo!
+  "How many there are on all pages together, after the filter."
+  totalCount: Int!
+}
+
+"One of the Triggers of a page."
+type TriggerEdge {
+  "Its place in the order, for after and before. It stays valid when the object is gone."
+  cursor: String!
+  "The object."
+  node: Trigger!
+}
+
+"A page of Brokers."
+type BrokerConnection {
+  "What is on the page, in order."
+  edges: [BrokerEdge!]!
+  "Where the page is."
+  pageInfo: PageInfo!
+  "How many there are on all pages together, after the filter."
+  totalCount: Int!
+}
+
+"One of the Brokers of a page."
+type BrokerEdge {
+  "Its place in the order, for after and before. It stays valid when the object is gone."
+  cursor: String!
+  "The object."
+  node: Broker!
+}
 `, BuiltIn: false},
 }
 var parsedSchema = gqlparser.MustLoadSchema(sources...)
@@ -5361,8 +6384,32 @@ func (ec *executionContext) childFields_Application(ctx context.Context, field g
 		return ec.fieldContext_Application_status(ctx, field)
 	case "compassMetadata":
 		return ec.fieldContext_Application_compassMetadata(ctx, field)
+	case "eventTypes":
+		return ec.fieldContext_Application_eventTypes(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Application", field.Name)
+}
+
+func (ec *executionContext) childFields_ApplicationConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_ApplicationConnection_edges(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_ApplicationConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_ApplicationConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ApplicationConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_ApplicationEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_ApplicationEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_ApplicationEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ApplicationEdge", field.Name)
 }
 
 func (ec *executionContext) childFields_ApplicationEntry(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5517,8 +6564,32 @@ func (ec *executionContext) childFields_Broker(ctx context.Context, field graphq
 		return ec.fieldContext_Broker_conditions(ctx, field)
 	case "triggers":
 		return ec.fieldContext_Broker_triggers(ctx, field)
+	case "delivery":
+		return ec.fieldContext_Broker_delivery(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Broker", field.Name)
+}
+
+func (ec *executionContext) childFields_BrokerConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_BrokerConnection_edges(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_BrokerConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_BrokerConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BrokerConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_BrokerEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_BrokerEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_BrokerEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BrokerEdge", field.Name)
 }
 
 func (ec *executionContext) childFields_BrokerEvent(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5669,6 +6740,34 @@ func (ec *executionContext) childFields_Condition(ctx context.Context, field gra
 	return nil, fmt.Errorf("no field named %q was found under type Condition", field.Name)
 }
 
+func (ec *executionContext) childFields_ConnectApplicationOutput(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "application":
+		return ec.fieldContext_ConnectApplicationOutput_application(ctx, field)
+	case "namespace":
+		return ec.fieldContext_ConnectApplicationOutput_namespace(ctx, field)
+	case "objects":
+		return ec.fieldContext_ConnectApplicationOutput_objects(ctx, field)
+	case "path":
+		return ec.fieldContext_ConnectApplicationOutput_path(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ConnectApplicationOutput", field.Name)
+}
+
+func (ec *executionContext) childFields_ConnectedObject(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "kind":
+		return ec.fieldContext_ConnectedObject_kind(ctx, field)
+	case "namespace":
+		return ec.fieldContext_ConnectedObject_namespace(ctx, field)
+	case "name":
+		return ec.fieldContext_ConnectedObject_name(ctx, field)
+	case "outcome":
+		return ec.fieldContext_ConnectedObject_outcome(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ConnectedObject", field.Name)
+}
+
 func (ec *executionContext) childFields_CreateServiceBindingOutput(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "name":
@@ -5697,6 +6796,22 @@ func (ec *executionContext) childFields_DeleteServiceBindingOutput(ctx context.C
 		return ec.fieldContext_DeleteServiceBindingOutput_namespace(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type DeleteServiceBindingOutput", field.Name)
+}
+
+func (ec *executionContext) childFields_Delivery(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "retry":
+		return ec.fieldContext_Delivery_retry(ctx, field)
+	case "backoffPolicy":
+		return ec.fieldContext_Delivery_backoffPolicy(ctx, field)
+	case "backoffDelay":
+		return ec.fieldContext_Delivery_backoffDelay(ctx, field)
+	case "timeout":
+		return ec.fieldContext_Delivery_timeout(ctx, field)
+	case "deadLetterSink":
+		return ec.fieldContext_Delivery_deadLetterSink(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Delivery", field.Name)
 }
 
 func (ec *executionContext) childFields_EnabledApplicationService(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5745,6 +6860,24 @@ func (ec *executionContext) childFields_EventActivationEvent(ctx context.Context
 		return ec.fieldContext_EventActivationEvent_schema(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type EventActivationEvent", field.Name)
+}
+
+func (ec *executionContext) childFields_EventType(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "application":
+		return ec.fieldContext_EventType_application(ctx, field)
+	case "service":
+		return ec.fieldContext_EventType_service(ctx, field)
+	case "type":
+		return ec.fieldContext_EventType_type(ctx, field)
+	case "version":
+		return ec.fieldContext_EventType_version(ctx, field)
+	case "description":
+		return ec.fieldContext_EventType_description(ctx, field)
+	case "schema":
+		return ec.fieldContext_EventType_schema(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type EventType", field.Name)
 }
 
 func (ec *executionContext) childFields_File(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5955,6 +7088,28 @@ func (ec *executionContext) childFields_Namespace(ctx context.Context, field gra
 	return nil, fmt.Errorf("no field named %q was found under type Namespace", field.Name)
 }
 
+func (ec *executionContext) childFields_NamespaceConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_NamespaceConnection_edges(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_NamespaceConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_NamespaceConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type NamespaceConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_NamespaceEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_NamespaceEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_NamespaceEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type NamespaceEdge", field.Name)
+}
+
 func (ec *executionContext) childFields_NamespaceEvent(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "type":
@@ -5989,6 +7144,20 @@ func (ec *executionContext) childFields_NamespaceMutationOutput(ctx context.Cont
 		return ec.fieldContext_NamespaceMutationOutput_labels(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type NamespaceMutationOutput", field.Name)
+}
+
+func (ec *executionContext) childFields_PageInfo(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "hasNextPage":
+		return ec.fieldContext_PageInfo_hasNextPage(ctx, field)
+	case "hasPreviousPage":
+		return ec.fieldContext_PageInfo_hasPreviousPage(ctx, field)
+	case "startCursor":
+		return ec.fieldContext_PageInfo_startCursor(ctx, field)
+	case "endCursor":
+		return ec.fieldContext_PageInfo_endCursor(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PageInfo", field.Name)
 }
 
 func (ec *executionContext) childFields_ResourceValues(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -6243,6 +7412,28 @@ func (ec *executionContext) childFields_ServiceInstance(ctx context.Context, fie
 	return nil, fmt.Errorf("no field named %q was found under type ServiceInstance", field.Name)
 }
 
+func (ec *executionContext) childFields_ServiceInstanceConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_ServiceInstanceConnection_edges(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_ServiceInstanceConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_ServiceInstanceConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceInstanceConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_ServiceInstanceEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_ServiceInstanceEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_ServiceInstanceEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceInstanceEdge", field.Name)
+}
+
 func (ec *executionContext) childFields_ServiceInstanceEvent(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "type":
@@ -6337,8 +7528,36 @@ func (ec *executionContext) childFields_Trigger(ctx context.Context, field graph
 		return ec.fieldContext_Trigger_spec(ctx, field)
 	case "status":
 		return ec.fieldContext_Trigger_status(ctx, field)
+	case "broker":
+		return ec.fieldContext_Trigger_broker(ctx, field)
+	case "filterAttributes":
+		return ec.fieldContext_Trigger_filterAttributes(ctx, field)
+	case "subscriber":
+		return ec.fieldContext_Trigger_subscriber(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Trigger", field.Name)
+}
+
+func (ec *executionContext) childFields_TriggerConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_TriggerConnection_edges(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_TriggerConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_TriggerConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type TriggerConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_TriggerEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_TriggerEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_TriggerEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type TriggerEdge", field.Name)
 }
 
 func (ec *executionContext) childFields_TriggerEvent(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -6357,6 +7576,10 @@ func (ec *executionContext) childFields_TriggerSpec(ctx context.Context, field g
 		return ec.fieldContext_TriggerSpec_broker(ctx, field)
 	case "filter":
 		return ec.fieldContext_TriggerSpec_filter(ctx, field)
+	case "filters":
+		return ec.fieldContext_TriggerSpec_filters(ctx, field)
+	case "delivery":
+		return ec.fieldContext_TriggerSpec_delivery(ctx, field)
 	case "port":
 		return ec.fieldContext_TriggerSpec_port(ctx, field)
 	case "path":
@@ -6597,6 +7820,28 @@ func (ec *executionContext) field_ClusterServiceClass_instances_args(ctx context
 	return args, nil
 }
 
+func (ec *executionContext) field_Mutation_connectApplication_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (ConnectApplicationInput, error) {
+			return ec.unmarshalNConnectApplicationInput2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectApplicationInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg1
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_createApplication_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -6692,6 +7937,14 @@ func (ec *executionContext) field_Mutation_createManyTriggers_args(ctx context.C
 		return nil, err
 	}
 	args["ownerRef"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg3
 	return args, nil
 }
 
@@ -6820,6 +8073,14 @@ func (ec *executionContext) field_Mutation_createTrigger_args(ctx context.Contex
 		return nil, err
 	}
 	args["ownerRef"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg3
 	return args, nil
 }
 
@@ -6856,6 +8117,36 @@ func (ec *executionContext) field_Mutation_deleteFunction_args(ctx context.Conte
 		return nil, err
 	}
 	args["function"] = arg1
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_deleteManyTriggers_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "triggerNames",
+		func(ctx context.Context, v any) ([]string, error) {
+			return ec.unmarshalNString2ᚕstringᚄ(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["triggerNames"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg2
 	return args, nil
 }
 
@@ -6952,6 +8243,14 @@ func (ec *executionContext) field_Mutation_deleteTrigger_args(ctx context.Contex
 		return nil, err
 	}
 	args["triggerName"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg2
 	return args, nil
 }
 
@@ -7087,6 +8386,60 @@ func (ec *executionContext) field_Query_application_args(ctx context.Context, ra
 	return args, nil
 }
 
+func (ec *executionContext) field_Query_applicationsConnection_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "last",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["last"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "before",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["before"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "filter",
+		func(ctx context.Context, v any) (*ConnectionFilter, error) {
+			return ec.unmarshalOConnectionFilter2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionFilter(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["filter"] = arg4
+	arg5, err := graphql.ProcessArgField(ctx, rawArgs, "orderBy",
+		func(ctx context.Context, v any) (*ConnectionOrder, error) {
+			return ec.unmarshalOConnectionOrder2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionOrder(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["orderBy"] = arg5
+	return args, nil
+}
+
 func (ec *executionContext) field_Query_applications_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -7136,6 +8489,68 @@ func (ec *executionContext) field_Query_broker_args(ctx context.Context, rawArgs
 		return nil, err
 	}
 	args["namespace"] = arg1
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_brokersConnection_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "last",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["last"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "before",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["before"] = arg4
+	arg5, err := graphql.ProcessArgField(ctx, rawArgs, "filter",
+		func(ctx context.Context, v any) (*ConnectionFilter, error) {
+			return ec.unmarshalOConnectionFilter2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionFilter(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["filter"] = arg5
+	arg6, err := graphql.ProcessArgField(ctx, rawArgs, "orderBy",
+		func(ctx context.Context, v any) (*ConnectionOrder, error) {
+			return ec.unmarshalOConnectionOrder2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionOrder(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["orderBy"] = arg6
 	return args, nil
 }
 
@@ -7239,6 +8654,28 @@ func (ec *executionContext) field_Query_eventActivations_args(ctx context.Contex
 	return args, nil
 }
 
+func (ec *executionContext) field_Query_eventTypes_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "application",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["application"] = arg1
+	return args, nil
+}
+
 func (ec *executionContext) field_Query_functionLogs_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -7330,6 +8767,76 @@ func (ec *executionContext) field_Query_namespace_args(ctx context.Context, rawA
 		return nil, err
 	}
 	args["name"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_namespacesConnection_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "withSystemNamespaces",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["withSystemNamespaces"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "withInactiveStatus",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["withInactiveStatus"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "last",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["last"] = arg4
+	arg5, err := graphql.ProcessArgField(ctx, rawArgs, "before",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["before"] = arg5
+	arg6, err := graphql.ProcessArgField(ctx, rawArgs, "filter",
+		func(ctx context.Context, v any) (*ConnectionFilter, error) {
+			return ec.unmarshalOConnectionFilter2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionFilter(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["filter"] = arg6
+	arg7, err := graphql.ProcessArgField(ctx, rawArgs, "orderBy",
+		func(ctx context.Context, v any) (*ConnectionOrder, error) {
+			return ec.unmarshalOConnectionOrder2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionOrder(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["orderBy"] = arg7
 	return args, nil
 }
 
@@ -7555,6 +9062,68 @@ func (ec *executionContext) field_Query_serviceInstance_args(ctx context.Context
 	return args, nil
 }
 
+func (ec *executionContext) field_Query_serviceInstancesConnection_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "last",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["last"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "before",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["before"] = arg4
+	arg5, err := graphql.ProcessArgField(ctx, rawArgs, "filter",
+		func(ctx context.Context, v any) (*ConnectionFilter, error) {
+			return ec.unmarshalOConnectionFilter2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionFilter(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["filter"] = arg5
+	arg6, err := graphql.ProcessArgField(ctx, rawArgs, "orderBy",
+		func(ctx context.Context, v any) (*ConnectionOrder, error) {
+			return ec.unmarshalOConnectionOrder2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionOrder(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["orderBy"] = arg6
+	return args, nil
+}
+
 func (ec *executionContext) field_Query_serviceInstances_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -7590,6 +9159,68 @@ func (ec *executionContext) field_Query_serviceInstances_args(ctx context.Contex
 		return nil, err
 	}
 	args["status"] = arg3
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_triggersConnection_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "last",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["last"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "before",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["before"] = arg4
+	arg5, err := graphql.ProcessArgField(ctx, rawArgs, "filter",
+		func(ctx context.Context, v any) (*ConnectionFilter, error) {
+			return ec.unmarshalOConnectionFilter2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionFilter(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["filter"] = arg5
+	arg6, err := graphql.ProcessArgField(ctx, rawArgs, "orderBy",
+		func(ctx context.Context, v any) (*ConnectionOrder, error) {
+			return ec.unmarshalOConnectionOrder2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionOrder(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["orderBy"] = arg6
 	return args, nil
 }
 
@@ -8025,6 +9656,180 @@ func (ec *executionContext) fieldContext_Application_compassMetadata(_ context.C
 		IsResolver: true,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_compassMetadata(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Application_eventTypes(ctx context.Context, field graphql.CollectedField, obj *v1alpha1.Application) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Application_eventTypes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Application().EventTypes(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []EventType) graphql.Marshaler {
+			return ec.marshalOEventType2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐEventTypeᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Application_eventTypes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Application",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_EventType(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ApplicationConnection_edges(ctx context.Context, field graphql.CollectedField, obj *ApplicationConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ApplicationConnection_edges(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Edges, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []ApplicationEdge) graphql.Marshaler {
+			return ec.marshalNApplicationEdge2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐApplicationEdgeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ApplicationConnection_edges(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ApplicationConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ApplicationEdge(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ApplicationConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *ApplicationConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ApplicationConnection_pageInfo(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PageInfo, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *PageInfo) graphql.Marshaler {
+			return ec.marshalNPageInfo2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐPageInfo(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ApplicationConnection_pageInfo(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ApplicationConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PageInfo(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ApplicationConnection_totalCount(ctx context.Context, field graphql.CollectedField, obj *ApplicationConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ApplicationConnection_totalCount(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TotalCount, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ApplicationConnection_totalCount(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ApplicationConnection", field, false, false, "Int")
+}
+
+func (ec *executionContext) _ApplicationEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *ApplicationEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ApplicationEdge_cursor(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Cursor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ApplicationEdge_cursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ApplicationEdge", field, false, false, "String")
+}
+
+func (ec *executionContext) _ApplicationEdge_node(ctx context.Context, field graphql.CollectedField, obj *ApplicationEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ApplicationEdge_node(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Node, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1alpha1.Application) graphql.Marshaler {
+			return ec.marshalNApplication2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋapplicationconnectorᚋv1alpha1ᚐApplication(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ApplicationEdge_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ApplicationEdge",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Application(ctx, field)
 		},
 	}
 	return fc, nil
@@ -9225,6 +11030,180 @@ func (ec *executionContext) fieldContext_Broker_triggers(_ context.Context, fiel
 		IsResolver: true,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_Trigger(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Broker_delivery(ctx context.Context, field graphql.CollectedField, obj *v11.Broker) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Broker_delivery(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Broker().Delivery(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v12.DeliverySpec) graphql.Marshaler {
+			return ec.marshalODelivery2ᚖknativeᚗdevᚋeventingᚋpkgᚋapisᚋduckᚋv1ᚐDeliverySpec(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Broker_delivery(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Broker",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Delivery(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _BrokerConnection_edges(ctx context.Context, field graphql.CollectedField, obj *BrokerConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BrokerConnection_edges(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Edges, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []BrokerEdge) graphql.Marshaler {
+			return ec.marshalNBrokerEdge2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐBrokerEdgeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BrokerConnection_edges(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "BrokerConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_BrokerEdge(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _BrokerConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *BrokerConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BrokerConnection_pageInfo(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PageInfo, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *PageInfo) graphql.Marshaler {
+			return ec.marshalNPageInfo2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐPageInfo(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BrokerConnection_pageInfo(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "BrokerConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PageInfo(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _BrokerConnection_totalCount(ctx context.Context, field graphql.CollectedField, obj *BrokerConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BrokerConnection_totalCount(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TotalCount, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BrokerConnection_totalCount(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BrokerConnection", field, false, false, "Int")
+}
+
+func (ec *executionContext) _BrokerEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *BrokerEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BrokerEdge_cursor(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Cursor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BrokerEdge_cursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BrokerEdge", field, false, false, "String")
+}
+
+func (ec *executionContext) _BrokerEdge_node(ctx context.Context, field graphql.CollectedField, obj *BrokerEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BrokerEdge_node(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Node, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v11.Broker) graphql.Marshaler {
+			return ec.marshalNBroker2ᚖknativeᚗdevᚋeventingᚋpkgᚋapisᚋeventingᚋv1ᚐBroker(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BrokerEdge_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "BrokerEdge",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Broker(ctx, field)
 		},
 	}
 	return fc, nil
@@ -10536,6 +12515,208 @@ func (ec *executionContext) fieldContext_Condition_lastTransitionTime(_ context.
 	return graphql.NewScalarFieldContext("Condition", field, true, true, "Timestamp")
 }
 
+func (ec *executionContext) _ConnectApplicationOutput_application(ctx context.Context, field graphql.CollectedField, obj *ConnectApplicationOutput) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ConnectApplicationOutput_application(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Application, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ConnectApplicationOutput_application(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ConnectApplicationOutput", field, false, false, "String")
+}
+
+func (ec *executionContext) _ConnectApplicationOutput_namespace(ctx context.Context, field graphql.CollectedField, obj *ConnectApplicationOutput) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ConnectApplicationOutput_namespace(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Namespace, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ConnectApplicationOutput_namespace(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ConnectApplicationOutput", field, false, false, "String")
+}
+
+func (ec *executionContext) _ConnectApplicationOutput_objects(ctx context.Context, field graphql.CollectedField, obj *ConnectApplicationOutput) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ConnectApplicationOutput_objects(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Objects, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []ConnectedObject) graphql.Marshaler {
+			return ec.marshalNConnectedObject2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectedObjectᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ConnectApplicationOutput_objects(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ConnectApplicationOutput",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ConnectedObject(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ConnectApplicationOutput_path(ctx context.Context, field graphql.CollectedField, obj *ConnectApplicationOutput) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ConnectApplicationOutput_path(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ConnectApplicationOutput().Path(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *eventmesh.Path) graphql.Marshaler {
+			return ec.marshalOMeshPath2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋeventmeshᚐPath(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ConnectApplicationOutput_path(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ConnectApplicationOutput",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_MeshPath(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ConnectedObject_kind(ctx context.Context, field graphql.CollectedField, obj *ConnectedObject) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ConnectedObject_kind(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Kind, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ConnectedObject_kind(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ConnectedObject", field, false, false, "String")
+}
+
+func (ec *executionContext) _ConnectedObject_namespace(ctx context.Context, field graphql.CollectedField, obj *ConnectedObject) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ConnectedObject_namespace(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Namespace, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ConnectedObject_namespace(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ConnectedObject", field, false, false, "String")
+}
+
+func (ec *executionContext) _ConnectedObject_name(ctx context.Context, field graphql.CollectedField, obj *ConnectedObject) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ConnectedObject_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ConnectedObject_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ConnectedObject", field, false, false, "String")
+}
+
+func (ec *executionContext) _ConnectedObject_outcome(ctx context.Context, field graphql.CollectedField, obj *ConnectedObject) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ConnectedObject_outcome(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Outcome, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v ConnectOutcome) graphql.Marshaler {
+			return ec.marshalNConnectOutcome2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectOutcome(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ConnectedObject_outcome(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ConnectedObject", field, false, false, "ConnectOutcome")
+}
+
 func (ec *executionContext) _CreateServiceBindingOutput_name(ctx context.Context, field graphql.CollectedField, obj *CreateServiceBindingOutput) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -10672,6 +12853,130 @@ func (ec *executionContext) _DeleteServiceBindingOutput_namespace(ctx context.Co
 }
 func (ec *executionContext) fieldContext_DeleteServiceBindingOutput_namespace(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("DeleteServiceBindingOutput", field, false, false, "String")
+}
+
+func (ec *executionContext) _Delivery_retry(ctx context.Context, field graphql.CollectedField, obj *v12.DeliverySpec) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Delivery_retry(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Retry, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int32) graphql.Marshaler {
+			return ec.marshalOInt2ᚖint32(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Delivery_retry(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Delivery", field, false, false, "Int")
+}
+
+func (ec *executionContext) _Delivery_backoffPolicy(ctx context.Context, field graphql.CollectedField, obj *v12.DeliverySpec) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Delivery_backoffPolicy(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.BackoffPolicy, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v12.BackoffPolicyType) graphql.Marshaler {
+			return ec.marshalOBackoffPolicy2ᚖknativeᚗdevᚋeventingᚋpkgᚋapisᚋduckᚋv1ᚐBackoffPolicyType(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Delivery_backoffPolicy(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Delivery", field, false, false, "BackoffPolicy")
+}
+
+func (ec *executionContext) _Delivery_backoffDelay(ctx context.Context, field graphql.CollectedField, obj *v12.DeliverySpec) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Delivery_backoffDelay(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.BackoffDelay, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Delivery_backoffDelay(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Delivery", field, false, false, "String")
+}
+
+func (ec *executionContext) _Delivery_timeout(ctx context.Context, field graphql.CollectedField, obj *v12.DeliverySpec) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Delivery_timeout(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Timeout, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Delivery_timeout(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Delivery", field, false, false, "String")
+}
+
+func (ec *executionContext) _Delivery_deadLetterSink(ctx context.Context, field graphql.CollectedField, obj *v12.DeliverySpec) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Delivery_deadLetterSink(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.DeadLetterSink, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v14.Destination) graphql.Marshaler {
+			return ec.marshalOSubscriber2ᚖknativeᚗdevᚋpkgᚋapisᚋduckᚋv1ᚐDestination(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Delivery_deadLetterSink(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Delivery",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Subscriber(ctx, field)
+		},
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _EnabledApplicationService_id(ctx context.Context, field graphql.CollectedField, obj *EnabledApplicationService) (ret graphql.Marshaler) {
@@ -10959,6 +13264,144 @@ func (ec *executionContext) fieldContext_EventActivationEvent_schema(_ context.C
 	return graphql.NewScalarFieldContext("EventActivationEvent", field, false, false, "JSON")
 }
 
+func (ec *executionContext) _EventType_application(ctx context.Context, field graphql.CollectedField, obj *EventType) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_EventType_application(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Application, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_EventType_application(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("EventType", field, false, false, "String")
+}
+
+func (ec *executionContext) _EventType_service(ctx context.Context, field graphql.CollectedField, obj *EventType) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_EventType_service(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Service, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_EventType_service(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("EventType", field, false, false, "String")
+}
+
+func (ec *executionContext) _EventType_type(ctx context.Context, field graphql.CollectedField, obj *EventType) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_EventType_type(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Type, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_EventType_type(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("EventType", field, false, false, "String")
+}
+
+func (ec *executionContext) _EventType_version(ctx context.Context, field graphql.CollectedField, obj *EventType) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_EventType_version(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Version, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_EventType_version(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("EventType", field, false, false, "String")
+}
+
+func (ec *executionContext) _EventType_description(ctx context.Context, field graphql.CollectedField, obj *EventType) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_EventType_description(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Description, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_EventType_description(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("EventType", field, false, false, "String")
+}
+
+func (ec *executionContext) _EventType_schema(ctx context.Context, field graphql.CollectedField, obj *EventType) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_EventType_schema(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Schema, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return ec.marshalNJSON2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_EventType_schema(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("EventType", field, false, false, "JSON")
+}
+
 func (ec *executionContext) _File_url(ctx context.Context, field graphql.CollectedField, obj *File) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -11155,7 +13598,7 @@ func (ec *executionContext) _Function_env(ctx context.Context, field graphql.Col
 			return ec.Resolvers.Function().Env(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []v12.EnvVar) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v []v13.EnvVar) graphql.Marshaler {
 			return ec.marshalNFunctionEnv2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐEnvVarᚄ(ctx, selections, v)
 		},
 		true,
@@ -11395,7 +13838,7 @@ func (ec *executionContext) fieldContext_Function_status(_ context.Context, fiel
 	return fc, nil
 }
 
-func (ec *executionContext) _FunctionEnv_name(ctx context.Context, field graphql.CollectedField, obj *v12.EnvVar) (ret graphql.Marshaler) {
+func (ec *executionContext) _FunctionEnv_name(ctx context.Context, field graphql.CollectedField, obj *v13.EnvVar) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -11418,7 +13861,7 @@ func (ec *executionContext) fieldContext_FunctionEnv_name(_ context.Context, fie
 	return graphql.NewScalarFieldContext("FunctionEnv", field, false, false, "String")
 }
 
-func (ec *executionContext) _FunctionEnv_value(ctx context.Context, field graphql.CollectedField, obj *v12.EnvVar) (ret graphql.Marshaler) {
+func (ec *executionContext) _FunctionEnv_value(ctx context.Context, field graphql.CollectedField, obj *v13.EnvVar) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -11441,7 +13884,7 @@ func (ec *executionContext) fieldContext_FunctionEnv_value(_ context.Context, fi
 	return graphql.NewScalarFieldContext("FunctionEnv", field, false, false, "String")
 }
 
-func (ec *executionContext) _FunctionEnv_valueFrom(ctx context.Context, field graphql.CollectedField, obj *v12.EnvVar) (ret graphql.Marshaler) {
+func (ec *executionContext) _FunctionEnv_valueFrom(ctx context.Context, field graphql.CollectedField, obj *v13.EnvVar) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -12753,7 +15196,7 @@ func (ec *executionContext) _Mutation_createNamespace(ctx context.Context, field
 			return ec.Resolvers.Mutation().CreateNamespace(ctx, fc.Args["name"].(string), fc.Args["labels"].(map[string]string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v12.Namespace) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v13.Namespace) graphql.Marshaler {
 			return ec.marshalNNamespaceMutationOutput2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx, selections, v)
 		},
 		true,
@@ -12797,7 +15240,7 @@ func (ec *executionContext) _Mutation_deleteNamespace(ctx context.Context, field
 			return ec.Resolvers.Mutation().DeleteNamespace(ctx, fc.Args["name"].(string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v12.Namespace) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v13.Namespace) graphql.Marshaler {
 			return ec.marshalONamespace2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx, selections, v)
 		},
 		true,
@@ -12926,7 +15369,7 @@ func (ec *executionContext) _Mutation_createTrigger(ctx context.Context, field g
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Mutation().CreateTrigger(ctx, fc.Args["namespace"].(string), fc.Args["trigger"].(TriggerCreateInput), fc.Args["ownerRef"].([]v1.OwnerReference))
+			return ec.Resolvers.Mutation().CreateTrigger(ctx, fc.Args["namespace"].(string), fc.Args["trigger"].(TriggerCreateInput), fc.Args["ownerRef"].([]v1.OwnerReference), fc.Args["dryRun"].(*bool))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *v11.Trigger) graphql.Marshaler {
@@ -12970,7 +15413,7 @@ func (ec *executionContext) _Mutation_createManyTriggers(ctx context.Context, fi
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Mutation().CreateManyTriggers(ctx, fc.Args["namespace"].(string), fc.Args["triggers"].([]TriggerCreateInput), fc.Args["ownerRef"].([]v1.OwnerReference))
+			return ec.Resolvers.Mutation().CreateManyTriggers(ctx, fc.Args["namespace"].(string), fc.Args["triggers"].([]TriggerCreateInput), fc.Args["ownerRef"].([]v1.OwnerReference), fc.Args["dryRun"].(*bool))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []v11.Trigger) graphql.Marshaler {
@@ -13014,7 +15457,7 @@ func (ec *executionContext) _Mutation_deleteTrigger(ctx context.Context, field g
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Mutation().DeleteTrigger(ctx, fc.Args["namespace"].(string), fc.Args["triggerName"].(string))
+			return ec.Resolvers.Mutation().DeleteTrigger(ctx, fc.Args["namespace"].(string), fc.Args["triggerName"].(string), fc.Args["dryRun"].(*bool))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *v11.Trigger) graphql.Marshaler {
@@ -13048,7 +15491,95 @@ func (ec *executionContext) fieldContext_Mutation_deleteTrigger(ctx context.Cont
 	return fc, nil
 }
 
-func (ec *executionContext) _Namespace_name(ctx context.Context, field graphql.CollectedField, obj *v12.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _Mutation_deleteManyTriggers(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_deleteManyTriggers(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().DeleteManyTriggers(ctx, fc.Args["namespace"].(string), fc.Args["triggerNames"].([]string), fc.Args["dryRun"].(*bool))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v11.Trigger) graphql.Marshaler {
+			return ec.marshalOTrigger2ᚕknativeᚗdevᚋeventingᚋpkgᚋapisᚋeventingᚋv1ᚐTriggerᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_deleteManyTriggers(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Trigger(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_deleteManyTriggers_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_connectApplication(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_connectApplication(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().ConnectApplication(ctx, fc.Args["input"].(ConnectApplicationInput), fc.Args["dryRun"].(*bool))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ConnectApplicationOutput) graphql.Marshaler {
+			return ec.marshalOConnectApplicationOutput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectApplicationOutput(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_connectApplication(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ConnectApplicationOutput(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_connectApplication_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Namespace_name(ctx context.Context, field graphql.CollectedField, obj *v13.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -13071,7 +15602,7 @@ func (ec *executionContext) fieldContext_Namespace_name(_ context.Context, field
 	return graphql.NewScalarFieldContext("Namespace", field, false, false, "String")
 }
 
-func (ec *executionContext) _Namespace_labels(ctx context.Context, field graphql.CollectedField, obj *v12.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _Namespace_labels(ctx context.Context, field graphql.CollectedField, obj *v13.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -13094,7 +15625,7 @@ func (ec *executionContext) fieldContext_Namespace_labels(_ context.Context, fie
 	return graphql.NewScalarFieldContext("Namespace", field, true, true, "Labels")
 }
 
-func (ec *executionContext) _Namespace_status(ctx context.Context, field graphql.CollectedField, obj *v12.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _Namespace_status(ctx context.Context, field graphql.CollectedField, obj *v13.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -13117,7 +15648,7 @@ func (ec *executionContext) fieldContext_Namespace_status(_ context.Context, fie
 	return graphql.NewScalarFieldContext("Namespace", field, true, true, "String")
 }
 
-func (ec *executionContext) _Namespace_isSystemNamespace(ctx context.Context, field graphql.CollectedField, obj *v12.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _Namespace_isSystemNamespace(ctx context.Context, field graphql.CollectedField, obj *v13.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -13140,7 +15671,7 @@ func (ec *executionContext) fieldContext_Namespace_isSystemNamespace(_ context.C
 	return graphql.NewScalarFieldContext("Namespace", field, true, true, "Boolean")
 }
 
-func (ec *executionContext) _Namespace_applications(ctx context.Context, field graphql.CollectedField, obj *v12.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _Namespace_applications(ctx context.Context, field graphql.CollectedField, obj *v13.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -13161,6 +15692,148 @@ func (ec *executionContext) _Namespace_applications(ctx context.Context, field g
 }
 func (ec *executionContext) fieldContext_Namespace_applications(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Namespace", field, true, true, "String")
+}
+
+func (ec *executionContext) _NamespaceConnection_edges(ctx context.Context, field graphql.CollectedField, obj *NamespaceConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NamespaceConnection_edges(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Edges, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []NamespaceEdge) graphql.Marshaler {
+			return ec.marshalNNamespaceEdge2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐNamespaceEdgeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NamespaceConnection_edges(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "NamespaceConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_NamespaceEdge(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _NamespaceConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *NamespaceConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NamespaceConnection_pageInfo(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PageInfo, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *PageInfo) graphql.Marshaler {
+			return ec.marshalNPageInfo2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐPageInfo(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NamespaceConnection_pageInfo(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "NamespaceConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PageInfo(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _NamespaceConnection_totalCount(ctx context.Context, field graphql.CollectedField, obj *NamespaceConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NamespaceConnection_totalCount(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TotalCount, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NamespaceConnection_totalCount(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NamespaceConnection", field, false, false, "Int")
+}
+
+func (ec *executionContext) _NamespaceEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *NamespaceEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NamespaceEdge_cursor(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Cursor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NamespaceEdge_cursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NamespaceEdge", field, false, false, "String")
+}
+
+func (ec *executionContext) _NamespaceEdge_node(ctx context.Context, field graphql.CollectedField, obj *NamespaceEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NamespaceEdge_node(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Node, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v13.Namespace) graphql.Marshaler {
+			return ec.marshalNNamespaceListItem2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NamespaceEdge_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "NamespaceEdge",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_NamespaceListItem(ctx, field)
+		},
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _NamespaceEvent_type(ctx context.Context, field graphql.CollectedField, obj *NamespaceEvent) (ret graphql.Marshaler) {
@@ -13198,7 +15871,7 @@ func (ec *executionContext) _NamespaceEvent_namespace(ctx context.Context, field
 			return obj.Namespace, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v12.Namespace) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v13.Namespace) graphql.Marshaler {
 			return ec.marshalNNamespaceListItem2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx, selections, v)
 		},
 		true,
@@ -13218,7 +15891,7 @@ func (ec *executionContext) fieldContext_NamespaceEvent_namespace(_ context.Cont
 	return fc, nil
 }
 
-func (ec *executionContext) _NamespaceListItem_name(ctx context.Context, field graphql.CollectedField, obj *v12.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _NamespaceListItem_name(ctx context.Context, field graphql.CollectedField, obj *v13.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -13241,7 +15914,7 @@ func (ec *executionContext) fieldContext_NamespaceListItem_name(_ context.Contex
 	return graphql.NewScalarFieldContext("NamespaceListItem", field, false, false, "String")
 }
 
-func (ec *executionContext) _NamespaceListItem_labels(ctx context.Context, field graphql.CollectedField, obj *v12.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _NamespaceListItem_labels(ctx context.Context, field graphql.CollectedField, obj *v13.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -13264,7 +15937,7 @@ func (ec *executionContext) fieldContext_NamespaceListItem_labels(_ context.Cont
 	return graphql.NewScalarFieldContext("NamespaceListItem", field, true, true, "Labels")
 }
 
-func (ec *executionContext) _NamespaceListItem_status(ctx context.Context, field graphql.CollectedField, obj *v12.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _NamespaceListItem_status(ctx context.Context, field graphql.CollectedField, obj *v13.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -13287,7 +15960,7 @@ func (ec *executionContext) fieldContext_NamespaceListItem_status(_ context.Cont
 	return graphql.NewScalarFieldContext("NamespaceListItem", field, true, true, "String")
 }
 
-func (ec *executionContext) _NamespaceListItem_isSystemNamespace(ctx context.Context, field graphql.CollectedField, obj *v12.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _NamespaceListItem_isSystemNamespace(ctx context.Context, field graphql.CollectedField, obj *v13.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -13310,7 +15983,7 @@ func (ec *executionContext) fieldContext_NamespaceListItem_isSystemNamespace(_ c
 	return graphql.NewScalarFieldContext("NamespaceListItem", field, true, true, "Boolean")
 }
 
-func (ec *executionContext) _NamespaceListItem_applicationsCount(ctx context.Context, field graphql.CollectedField, obj *v12.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _NamespaceListItem_applicationsCount(ctx context.Context, field graphql.CollectedField, obj *v13.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -13333,7 +16006,7 @@ func (ec *executionContext) fieldContext_NamespaceListItem_applicationsCount(_ c
 	return graphql.NewScalarFieldContext("NamespaceListItem", field, true, true, "Int")
 }
 
-func (ec *executionContext) _NamespaceMutationOutput_name(ctx context.Context, field graphql.CollectedField, obj *v12.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _NamespaceMutationOutput_name(ctx context.Context, field graphql.CollectedField, obj *v13.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -13356,7 +16029,7 @@ func (ec *executionContext) fieldContext_NamespaceMutationOutput_name(_ context.
 	return graphql.NewScalarFieldContext("NamespaceMutationOutput", field, false, false, "String")
 }
 
-func (ec *executionContext) _NamespaceMutationOutput_labels(ctx context.Context, field graphql.CollectedField, obj *v12.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _NamespaceMutationOutput_labels(ctx context.Context, field graphql.CollectedField, obj *v13.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -13377,6 +16050,98 @@ func (ec *executionContext) _NamespaceMutationOutput_labels(ctx context.Context,
 }
 func (ec *executionContext) fieldContext_NamespaceMutationOutput_labels(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("NamespaceMutationOutput", field, true, true, "Labels")
+}
+
+func (ec *executionContext) _PageInfo_hasNextPage(ctx context.Context, field graphql.CollectedField, obj *PageInfo) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PageInfo_hasNextPage(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.HasNextPage, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PageInfo_hasNextPage(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PageInfo", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _PageInfo_hasPreviousPage(ctx context.Context, field graphql.CollectedField, obj *PageInfo) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PageInfo_hasPreviousPage(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.HasPreviousPage, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PageInfo_hasPreviousPage(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PageInfo", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _PageInfo_startCursor(ctx context.Context, field graphql.CollectedField, obj *PageInfo) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PageInfo_startCursor(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.StartCursor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_PageInfo_startCursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PageInfo", field, false, false, "String")
+}
+
+func (ec *executionContext) _PageInfo_endCursor(ctx context.Context, field graphql.CollectedField, obj *PageInfo) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PageInfo_endCursor(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.EndCursor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_PageInfo_endCursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PageInfo", field, false, false, "String")
 }
 
 func (ec *executionContext) _Query_application(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
@@ -13461,6 +16226,50 @@ func (ec *executionContext) fieldContext_Query_applications(ctx context.Context,
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Query_applications_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_applicationsConnection(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_applicationsConnection(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().ApplicationsConnection(ctx, fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string), fc.Args["filter"].(*ConnectionFilter), fc.Args["orderBy"].(*ConnectionOrder))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ApplicationConnection) graphql.Marshaler {
+			return ec.marshalNApplicationConnection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐApplicationConnection(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_applicationsConnection(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ApplicationConnection(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_applicationsConnection_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -14083,6 +16892,50 @@ func (ec *executionContext) fieldContext_Query_serviceBindingUsages(ctx context.
 	return fc, nil
 }
 
+func (ec *executionContext) _Query_serviceInstancesConnection(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_serviceInstancesConnection(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().ServiceInstancesConnection(ctx, fc.Args["namespace"].(*string), fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string), fc.Args["filter"].(*ConnectionFilter), fc.Args["orderBy"].(*ConnectionOrder))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ServiceInstanceConnection) graphql.Marshaler {
+			return ec.marshalNServiceInstanceConnection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceInstanceConnection(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_serviceInstancesConnection(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceInstanceConnection(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_serviceInstancesConnection_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Query_namespace(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -14096,7 +16949,7 @@ func (ec *executionContext) _Query_namespace(ctx context.Context, field graphql.
 			return ec.Resolvers.Query().Namespace(ctx, fc.Args["name"].(string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v12.Namespace) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v13.Namespace) graphql.Marshaler {
 			return ec.marshalONamespace2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx, selections, v)
 		},
 		true,
@@ -14140,7 +16993,7 @@ func (ec *executionContext) _Query_namespaces(ctx context.Context, field graphql
 			return ec.Resolvers.Query().Namespaces(ctx, fc.Args["withSystemNamespaces"].(*bool), fc.Args["withInactiveStatus"].(*bool))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []v12.Namespace) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v []v13.Namespace) graphql.Marshaler {
 			return ec.marshalNNamespaceListItem2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespaceᚄ(ctx, selections, v)
 		},
 		true,
@@ -14165,6 +17018,50 @@ func (ec *executionContext) fieldContext_Query_namespaces(ctx context.Context, f
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Query_namespaces_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_namespacesConnection(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_namespacesConnection(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().NamespacesConnection(ctx, fc.Args["withSystemNamespaces"].(*bool), fc.Args["withInactiveStatus"].(*bool), fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string), fc.Args["filter"].(*ConnectionFilter), fc.Args["orderBy"].(*ConnectionOrder))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *NamespaceConnection) graphql.Marshaler {
+			return ec.marshalNNamespaceConnection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐNamespaceConnection(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_namespacesConnection(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_NamespaceConnection(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_namespacesConnection_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -14347,6 +17244,50 @@ func (ec *executionContext) fieldContext_Query_triggers(ctx context.Context, fie
 	return fc, nil
 }
 
+func (ec *executionContext) _Query_triggersConnection(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_triggersConnection(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().TriggersConnection(ctx, fc.Args["namespace"].(*string), fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string), fc.Args["filter"].(*ConnectionFilter), fc.Args["orderBy"].(*ConnectionOrder))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *TriggerConnection) graphql.Marshaler {
+			return ec.marshalNTriggerConnection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐTriggerConnection(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_triggersConnection(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_TriggerConnection(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_triggersConnection_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Query_brokers(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -14429,6 +17370,94 @@ func (ec *executionContext) fieldContext_Query_broker(ctx context.Context, field
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Query_broker_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_brokersConnection(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_brokersConnection(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().BrokersConnection(ctx, fc.Args["namespace"].(*string), fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string), fc.Args["filter"].(*ConnectionFilter), fc.Args["orderBy"].(*ConnectionOrder))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *BrokerConnection) graphql.Marshaler {
+			return ec.marshalNBrokerConnection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐBrokerConnection(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_brokersConnection(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_BrokerConnection(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_brokersConnection_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_eventTypes(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_eventTypes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().EventTypes(ctx, fc.Args["namespace"].(string), fc.Args["application"].(*string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []EventType) graphql.Marshaler {
+			return ec.marshalNEventType2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐEventTypeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_eventTypes(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_EventType(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_eventTypes_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -14601,7 +17630,7 @@ func (ec *executionContext) fieldContext_ResourceValues_cpu(_ context.Context, f
 	return graphql.NewScalarFieldContext("ResourceValues", field, false, false, "String")
 }
 
-func (ec *executionContext) _Secret_name(ctx context.Context, field graphql.CollectedField, obj *v12.Secret) (ret graphql.Marshaler) {
+func (ec *executionContext) _Secret_name(ctx context.Context, field graphql.CollectedField, obj *v13.Secret) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -14624,7 +17653,7 @@ func (ec *executionContext) fieldContext_Secret_name(_ context.Context, field gr
 	return graphql.NewScalarFieldContext("Secret", field, false, false, "String")
 }
 
-func (ec *executionContext) _Secret_namespace(ctx context.Context, field graphql.CollectedField, obj *v12.Secret) (ret graphql.Marshaler) {
+func (ec *executionContext) _Secret_namespace(ctx context.Context, field graphql.CollectedField, obj *v13.Secret) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -14647,7 +17676,7 @@ func (ec *executionContext) fieldContext_Secret_namespace(_ context.Context, fie
 	return graphql.NewScalarFieldContext("Secret", field, false, false, "String")
 }
 
-func (ec *executionContext) _Secret_data(ctx context.Context, field graphql.CollectedField, obj *v12.Secret) (ret graphql.Marshaler) {
+func (ec *executionContext) _Secret_data(ctx context.Context, field graphql.CollectedField, obj *v13.Secret) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -14670,7 +17699,7 @@ func (ec *executionContext) fieldContext_Secret_data(_ context.Context, field gr
 	return graphql.NewScalarFieldContext("Secret", field, true, true, "JSON")
 }
 
-func (ec *executionContext) _Secret_type(ctx context.Context, field graphql.CollectedField, obj *v12.Secret) (ret graphql.Marshaler) {
+func (ec *executionContext) _Secret_type(ctx context.Context, field graphql.CollectedField, obj *v13.Secret) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -14693,7 +17722,7 @@ func (ec *executionContext) fieldContext_Secret_type(_ context.Context, field gr
 	return graphql.NewScalarFieldContext("Secret", field, true, true, "String")
 }
 
-func (ec *executionContext) _Secret_creationTime(ctx context.Context, field graphql.CollectedField, obj *v12.Secret) (ret graphql.Marshaler) {
+func (ec *executionContext) _Secret_creationTime(ctx context.Context, field graphql.CollectedField, obj *v13.Secret) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -14716,7 +17745,7 @@ func (ec *executionContext) fieldContext_Secret_creationTime(_ context.Context, 
 	return graphql.NewScalarFieldContext("Secret", field, false, false, "Timestamp")
 }
 
-func (ec *executionContext) _Secret_labels(ctx context.Context, field graphql.CollectedField, obj *v12.Secret) (ret graphql.Marshaler) {
+func (ec *executionContext) _Secret_labels(ctx context.Context, field graphql.CollectedField, obj *v13.Secret) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -14739,7 +17768,7 @@ func (ec *executionContext) fieldContext_Secret_labels(_ context.Context, field 
 	return graphql.NewScalarFieldContext("Secret", field, true, true, "JSON")
 }
 
-func (ec *executionContext) _Secret_annotations(ctx context.Context, field graphql.CollectedField, obj *v12.Secret) (ret graphql.Marshaler) {
+func (ec *executionContext) _Secret_annotations(ctx context.Context, field graphql.CollectedField, obj *v13.Secret) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -14762,7 +17791,7 @@ func (ec *executionContext) fieldContext_Secret_annotations(_ context.Context, f
 	return graphql.NewScalarFieldContext("Secret", field, true, true, "JSON")
 }
 
-func (ec *executionContext) _Secret_json(ctx context.Context, field graphql.CollectedField, obj *v12.Secret) (ret graphql.Marshaler) {
+func (ec *executionContext) _Secret_json(ctx context.Context, field graphql.CollectedField, obj *v13.Secret) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -14866,7 +17895,7 @@ func (ec *executionContext) _ServiceBinding_secret(ctx context.Context, field gr
 			return ec.Resolvers.ServiceBinding().Secret(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v12.Secret) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v13.Secret) graphql.Marshaler {
 			return ec.marshalOSecret2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐSecret(ctx, selections, v)
 		},
 		true,
@@ -16643,6 +19672,148 @@ func (ec *executionContext) fieldContext_ServiceInstance_serviceBindingUsages(_ 
 	return fc, nil
 }
 
+func (ec *executionContext) _ServiceInstanceConnection_edges(ctx context.Context, field graphql.CollectedField, obj *ServiceInstanceConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceInstanceConnection_edges(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Edges, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []ServiceInstanceEdge) graphql.Marshaler {
+			return ec.marshalNServiceInstanceEdge2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceInstanceEdgeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceInstanceConnection_edges(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceInstanceConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceInstanceEdge(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceInstanceConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *ServiceInstanceConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceInstanceConnection_pageInfo(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PageInfo, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *PageInfo) graphql.Marshaler {
+			return ec.marshalNPageInfo2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐPageInfo(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceInstanceConnection_pageInfo(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceInstanceConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PageInfo(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceInstanceConnection_totalCount(ctx context.Context, field graphql.CollectedField, obj *ServiceInstanceConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceInstanceConnection_totalCount(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TotalCount, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceInstanceConnection_totalCount(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceInstanceConnection", field, false, false, "Int")
+}
+
+func (ec *executionContext) _ServiceInstanceEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *ServiceInstanceEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceInstanceEdge_cursor(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Cursor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceInstanceEdge_cursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceInstanceEdge", field, false, false, "String")
+}
+
+func (ec *executionContext) _ServiceInstanceEdge_node(ctx context.Context, field graphql.CollectedField, obj *ServiceInstanceEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceInstanceEdge_node(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Node, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ServiceInstance) graphql.Marshaler {
+			return ec.marshalNServiceInstance2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceInstance(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceInstanceEdge_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceInstanceEdge",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceInstance(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _ServiceInstanceEvent_type(ctx context.Context, field graphql.CollectedField, obj *ServiceInstanceEvent) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -17084,7 +20255,7 @@ func (ec *executionContext) fieldContext_ServicePlan_assetGroup(_ context.Contex
 	return fc, nil
 }
 
-func (ec *executionContext) _Subscriber_ref(ctx context.Context, field graphql.CollectedField, obj *v13.Destination) (ret graphql.Marshaler) {
+func (ec *executionContext) _Subscriber_ref(ctx context.Context, field graphql.CollectedField, obj *v14.Destination) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -17096,7 +20267,7 @@ func (ec *executionContext) _Subscriber_ref(ctx context.Context, field graphql.C
 			return obj.Ref, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v13.KReference) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v14.KReference) graphql.Marshaler {
 			return ec.marshalOSubscriberRef2ᚖknativeᚗdevᚋpkgᚋapisᚋduckᚋv1ᚐKReference(ctx, selections, v)
 		},
 		true,
@@ -17116,7 +20287,7 @@ func (ec *executionContext) fieldContext_Subscriber_ref(_ context.Context, field
 	return fc, nil
 }
 
-func (ec *executionContext) _Subscriber_uri(ctx context.Context, field graphql.CollectedField, obj *v13.Destination) (ret graphql.Marshaler) {
+func (ec *executionContext) _Subscriber_uri(ctx context.Context, field graphql.CollectedField, obj *v14.Destination) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -17139,7 +20310,7 @@ func (ec *executionContext) fieldContext_Subscriber_uri(_ context.Context, field
 	return graphql.NewScalarFieldContext("Subscriber", field, true, true, "URI")
 }
 
-func (ec *executionContext) _SubscriberRef_apiVersion(ctx context.Context, field graphql.CollectedField, obj *v13.KReference) (ret graphql.Marshaler) {
+func (ec *executionContext) _SubscriberRef_apiVersion(ctx context.Context, field graphql.CollectedField, obj *v14.KReference) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -17162,7 +20333,7 @@ func (ec *executionContext) fieldContext_SubscriberRef_apiVersion(_ context.Cont
 	return graphql.NewScalarFieldContext("SubscriberRef", field, false, false, "String")
 }
 
-func (ec *executionContext) _SubscriberRef_kind(ctx context.Context, field graphql.CollectedField, obj *v13.KReference) (ret graphql.Marshaler) {
+func (ec *executionContext) _SubscriberRef_kind(ctx context.Context, field graphql.CollectedField, obj *v14.KReference) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -17185,7 +20356,7 @@ func (ec *executionContext) fieldContext_SubscriberRef_kind(_ context.Context, f
 	return graphql.NewScalarFieldContext("SubscriberRef", field, false, false, "String")
 }
 
-func (ec *executionContext) _SubscriberRef_name(ctx context.Context, field graphql.CollectedField, obj *v13.KReference) (ret graphql.Marshaler) {
+func (ec *executionContext) _SubscriberRef_name(ctx context.Context, field graphql.CollectedField, obj *v14.KReference) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -17208,7 +20379,7 @@ func (ec *executionContext) fieldContext_SubscriberRef_name(_ context.Context, f
 	return graphql.NewScalarFieldContext("SubscriberRef", field, false, false, "String")
 }
 
-func (ec *executionContext) _SubscriberRef_namespace(ctx context.Context, field graphql.CollectedField, obj *v13.KReference) (ret graphql.Marshaler) {
+func (ec *executionContext) _SubscriberRef_namespace(ctx context.Context, field graphql.CollectedField, obj *v14.KReference) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -17713,6 +20884,226 @@ func (ec *executionContext) fieldContext_Trigger_status(_ context.Context, field
 	return fc, nil
 }
 
+func (ec *executionContext) _Trigger_broker(ctx context.Context, field graphql.CollectedField, obj *v11.Trigger) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Trigger_broker(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Trigger().Broker(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Trigger_broker(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Trigger", field, true, true, "String")
+}
+
+func (ec *executionContext) _Trigger_filterAttributes(ctx context.Context, field graphql.CollectedField, obj *v11.Trigger) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Trigger_filterAttributes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Trigger().FilterAttributes(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return ec.marshalNJSON2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Trigger_filterAttributes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Trigger", field, true, true, "JSON")
+}
+
+func (ec *executionContext) _Trigger_subscriber(ctx context.Context, field graphql.CollectedField, obj *v11.Trigger) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Trigger_subscriber(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Trigger().Subscriber(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v14.Destination) graphql.Marshaler {
+			return ec.marshalNSubscriber2ᚖknativeᚗdevᚋpkgᚋapisᚋduckᚋv1ᚐDestination(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Trigger_subscriber(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Trigger",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Subscriber(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _TriggerConnection_edges(ctx context.Context, field graphql.CollectedField, obj *TriggerConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TriggerConnection_edges(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Edges, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []TriggerEdge) graphql.Marshaler {
+			return ec.marshalNTriggerEdge2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐTriggerEdgeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TriggerConnection_edges(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "TriggerConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_TriggerEdge(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _TriggerConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *TriggerConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TriggerConnection_pageInfo(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PageInfo, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *PageInfo) graphql.Marshaler {
+			return ec.marshalNPageInfo2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐPageInfo(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TriggerConnection_pageInfo(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "TriggerConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PageInfo(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _TriggerConnection_totalCount(ctx context.Context, field graphql.CollectedField, obj *TriggerConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TriggerConnection_totalCount(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TotalCount, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TriggerConnection_totalCount(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TriggerConnection", field, false, false, "Int")
+}
+
+func (ec *executionContext) _TriggerEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *TriggerEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TriggerEdge_cursor(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Cursor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TriggerEdge_cursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TriggerEdge", field, false, false, "String")
+}
+
+func (ec *executionContext) _TriggerEdge_node(ctx context.Context, field graphql.CollectedField, obj *TriggerEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TriggerEdge_node(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Node, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v11.Trigger) graphql.Marshaler {
+			return ec.marshalNTrigger2ᚖknativeᚗdevᚋeventingᚋpkgᚋapisᚋeventingᚋv1ᚐTrigger(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TriggerEdge_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "TriggerEdge",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Trigger(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _TriggerEvent_type(ctx context.Context, field graphql.CollectedField, obj *TriggerEvent) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -17814,6 +21205,61 @@ func (ec *executionContext) fieldContext_TriggerSpec_filter(_ context.Context, f
 	return graphql.NewScalarFieldContext("TriggerSpec", field, true, true, "JSON")
 }
 
+func (ec *executionContext) _TriggerSpec_filters(ctx context.Context, field graphql.CollectedField, obj *v11.TriggerSpec) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TriggerSpec_filters(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.TriggerSpec().Filters(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []map[string]any) graphql.Marshaler {
+			return ec.marshalOJSON2ᚕmapᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_TriggerSpec_filters(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TriggerSpec", field, true, true, "JSON")
+}
+
+func (ec *executionContext) _TriggerSpec_delivery(ctx context.Context, field graphql.CollectedField, obj *v11.TriggerSpec) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TriggerSpec_delivery(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Delivery, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v12.DeliverySpec) graphql.Marshaler {
+			return ec.marshalODelivery2ᚖknativeᚗdevᚋeventingᚋpkgᚋapisᚋduckᚋv1ᚐDeliverySpec(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_TriggerSpec_delivery(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "TriggerSpec",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Delivery(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _TriggerSpec_port(ctx context.Context, field graphql.CollectedField, obj *v11.TriggerSpec) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -17872,7 +21318,7 @@ func (ec *executionContext) _TriggerSpec_subscriber(ctx context.Context, field g
 			return obj.Subscriber, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v v13.Destination) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v v14.Destination) graphql.Marshaler {
 			return ec.marshalNSubscriber2knativeᚗdevᚋpkgᚋapisᚋduckᚋv1ᚐDestination(ctx, selections, v)
 		},
 		true,
@@ -19294,6 +22740,300 @@ func UnmarshalApplicationServiceInput(ctx context.Context, raw any) (Application
 	return out, err
 }
 
+func (ec *executionContext) unmarshalInputConnectApplicationInput(ctx context.Context, obj any) (ConnectApplicationInput, error) {
+	var it ConnectApplicationInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"application", "namespace", "services", "function", "eventTypes", "broker"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "application":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("application"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Application = data
+		case "namespace":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("namespace"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Namespace = data
+		case "services":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("services"))
+			data, err := ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Services = data
+		case "function":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("function"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Function = data
+		case "eventTypes":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("eventTypes"))
+			data, err := ec.unmarshalOConnectEventTypeInput2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectEventTypeInputᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.EventTypes = data
+		case "broker":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("broker"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Broker = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalConnectApplicationInput unmarshals raw into the ConnectApplicationInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalConnectApplicationInput(ctx context.Context, raw any) (ConnectApplicationInput, error) {
+	var out ConnectApplicationInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "ConnectApplicationInput", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputConnectEventTypeInput(ctx context.Context, obj any) (ConnectEventTypeInput, error) {
+	var it ConnectEventTypeInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"type", "version"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "type":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("type"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Type = data
+		case "version":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("version"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Version = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalConnectEventTypeInput unmarshals raw into the ConnectEventTypeInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalConnectEventTypeInput(ctx context.Context, raw any) (ConnectEventTypeInput, error) {
+	var out ConnectEventTypeInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "ConnectEventTypeInput", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputConnectionFilter(ctx context.Context, obj any) (ConnectionFilter, error) {
+	var it ConnectionFilter
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"labelSelector", "text"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "labelSelector":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("labelSelector"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.LabelSelector = data
+		case "text":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("text"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Text = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalConnectionFilter unmarshals raw into the ConnectionFilter input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalConnectionFilter(ctx context.Context, raw any) (ConnectionFilter, error) {
+	var out ConnectionFilter
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "ConnectionFilter", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputConnectionOrder(ctx context.Context, obj any) (ConnectionOrder, error) {
+	var it ConnectionOrder
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"field", "direction"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "field":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("field"))
+			data, err := ec.unmarshalNConnectionOrderField2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionOrderField(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Field = data
+		case "direction":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("direction"))
+			data, err := ec.unmarshalOOrderDirection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐOrderDirection(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Direction = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalConnectionOrder unmarshals raw into the ConnectionOrder input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalConnectionOrder(ctx context.Context, raw any) (ConnectionOrder, error) {
+	var out ConnectionOrder
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "ConnectionOrder", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputDeliveryInput(ctx context.Context, obj any) (DeliveryInput, error) {
+	var it DeliveryInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"retry", "backoffPolicy", "backoffDelay", "timeout", "deadLetterSink"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "retry":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("retry"))
+			data, err := ec.unmarshalOInt2ᚖint(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Retry = data
+		case "backoffPolicy":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("backoffPolicy"))
+			data, err := ec.unmarshalOBackoffPolicy2ᚖknativeᚗdevᚋeventingᚋpkgᚋapisᚋduckᚋv1ᚐBackoffPolicyType(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.BackoffPolicy = data
+		case "backoffDelay":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("backoffDelay"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.BackoffDelay = data
+		case "timeout":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("timeout"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Timeout = data
+		case "deadLetterSink":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("deadLetterSink"))
+			data, err := ec.unmarshalOSubscriberInput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐSubscriberInput(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.DeadLetterSink = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalDeliveryInput unmarshals raw into the DeliveryInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalDeliveryInput(ctx context.Context, raw any) (DeliveryInput, error) {
+	var out DeliveryInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "DeliveryInput", raw, &out)
+	return out, err
+}
+
 func (ec *executionContext) unmarshalInputFunctionEnvInput(ctx context.Context, obj any) (FunctionEnvInput, error) {
 	var it FunctionEnvInput
 	if obj == nil {
@@ -19928,7 +23668,7 @@ func (ec *executionContext) unmarshalInputSubscriberInput(ctx context.Context, o
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"ref", "port", "path"}
+	fieldsInOrder := [...]string{"ref", "uri", "port", "path"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -19937,11 +23677,18 @@ func (ec *executionContext) unmarshalInputSubscriberInput(ctx context.Context, o
 		switch k {
 		case "ref":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("ref"))
-			data, err := ec.unmarshalNSubscriberRefInput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐSubscriberRefInput(ctx, v)
+			data, err := ec.unmarshalOSubscriberRefInput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐSubscriberRefInput(ctx, v)
 			if err != nil {
 				return it, err
 			}
 			it.Ref = data
+		case "uri":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("uri"))
+			data, err := ec.unmarshalOURI2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.URI = data
 		case "port":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("port"))
 			data, err := ec.unmarshalOPort2ᚖuint32(ctx, v)
@@ -20047,7 +23794,7 @@ func (ec *executionContext) unmarshalInputTriggerCreateInput(ctx context.Context
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"name", "broker", "filterAttributes", "subscriber"}
+	fieldsInOrder := [...]string{"name", "namespace", "broker", "filterAttributes", "filters", "delivery", "subscriber"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -20061,6 +23808,13 @@ func (ec *executionContext) unmarshalInputTriggerCreateInput(ctx context.Context
 				return it, err
 			}
 			it.Name = data
+		case "namespace":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("namespace"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Namespace = data
 		case "broker":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("broker"))
 			data, err := ec.unmarshalNString2string(ctx, v)
@@ -20075,6 +23829,20 @@ func (ec *executionContext) unmarshalInputTriggerCreateInput(ctx context.Context
 				return it, err
 			}
 			it.FilterAttributes = data
+		case "filters":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("filters"))
+			data, err := ec.unmarshalOTriggerFilterInput2ᚕknativeᚗdevᚋeventingᚋpkgᚋapisᚋeventingᚋv1ᚐSubscriptionsAPIFilterᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Filters = data
+		case "delivery":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("delivery"))
+			data, err := ec.unmarshalODeliveryInput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐDeliveryInput(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Delivery = data
 		case "subscriber":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("subscriber"))
 			data, err := ec.unmarshalNSubscriberInput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐSubscriberInput(ctx, v)
@@ -20096,6 +23864,90 @@ func (ec *executionContext) unmarshalInputTriggerCreateInput(ctx context.Context
 func UnmarshalTriggerCreateInput(ctx context.Context, raw any) (TriggerCreateInput, error) {
 	var out TriggerCreateInput
 	err := graphql.UnmarshalNamedInputFromContext(ctx, "TriggerCreateInput", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputTriggerFilterInput(ctx context.Context, obj any) (v11.SubscriptionsAPIFilter, error) {
+	var it v11.SubscriptionsAPIFilter
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"exact", "prefix", "suffix", "all", "any", "not", "cesql"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "exact":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("exact"))
+			data, err := ec.unmarshalOLabels2map(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Exact = data
+		case "prefix":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("prefix"))
+			data, err := ec.unmarshalOLabels2map(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Prefix = data
+		case "suffix":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("suffix"))
+			data, err := ec.unmarshalOLabels2map(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Suffix = data
+		case "all":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("all"))
+			data, err := ec.unmarshalOTriggerFilterInput2ᚕknativeᚗdevᚋeventingᚋpkgᚋapisᚋeventingᚋv1ᚐSubscriptionsAPIFilterᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.All = data
+		case "any":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("any"))
+			data, err := ec.unmarshalOTriggerFilterInput2ᚕknativeᚗdevᚋeventingᚋpkgᚋapisᚋeventingᚋv1ᚐSubscriptionsAPIFilterᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Any = data
+		case "not":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("not"))
+			data, err := ec.unmarshalOTriggerFilterInput2ᚖknativeᚗdevᚋeventingᚋpkgᚋapisᚋeventingᚋv1ᚐSubscriptionsAPIFilter(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Not = data
+		case "cesql":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("cesql"))
+			data, err := ec.unmarshalOString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.CESQL = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalTriggerFilterInput unmarshals raw into the TriggerFilterInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalTriggerFilterInput(ctx context.Context, raw any) (v11.SubscriptionsAPIFilter, error) {
+	var out v11.SubscriptionsAPIFilter
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "TriggerFilterInput", raw, &out)
 	return out, err
 }
 
@@ -20165,6 +24017,93 @@ func (ec *executionContext) _Application(ctx context.Context, sel ast.SelectionS
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Application_compassMetadata(ctx, field, obj)
 				})
+		case "eventTypes":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Application_eventTypes(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var applicationConnectionImplementors = []string{"ApplicationConnection"}
+
+func (ec *executionContext) _ApplicationConnection(ctx context.Context, sel ast.SelectionSet, obj *ApplicationConnection) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, applicationConnectionImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ApplicationConnection")
+		case "edges":
+			out.Values[i] = ec._ApplicationConnection_edges(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "pageInfo":
+			out.Values[i] = ec._ApplicationConnection_pageInfo(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "totalCount":
+			out.Values[i] = ec._ApplicationConnection_totalCount(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var applicationEdgeImplementors = []string{"ApplicationEdge"}
+
+func (ec *executionContext) _ApplicationEdge(ctx context.Context, sel ast.SelectionSet, obj *ApplicationEdge) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, applicationEdgeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ApplicationEdge")
+		case "cursor":
+			out.Values[i] = ec._ApplicationEdge_cursor(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "node":
+			out.Values[i] = ec._ApplicationEdge_node(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -20707,6 +24646,93 @@ func (ec *executionContext) _Broker(ctx context.Context, sel ast.SelectionSet, o
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Broker_triggers(ctx, field, obj)
 				})
+		case "delivery":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Broker_delivery(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var brokerConnectionImplementors = []string{"BrokerConnection"}
+
+func (ec *executionContext) _BrokerConnection(ctx context.Context, sel ast.SelectionSet, obj *BrokerConnection) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, brokerConnectionImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("BrokerConnection")
+		case "edges":
+			out.Values[i] = ec._BrokerConnection_edges(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "pageInfo":
+			out.Values[i] = ec._BrokerConnection_pageInfo(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "totalCount":
+			out.Values[i] = ec._BrokerConnection_totalCount(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var brokerEdgeImplementors = []string{"BrokerEdge"}
+
+func (ec *executionContext) _BrokerEdge(ctx context.Context, sel ast.SelectionSet, obj *BrokerEdge) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, brokerEdgeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("BrokerEdge")
+		case "cursor":
+			out.Values[i] = ec._BrokerEdge_cursor(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "node":
+			out.Values[i] = ec._BrokerEdge_node(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -21233,6 +25259,103 @@ func (ec *executionContext) _Condition(ctx context.Context, sel ast.SelectionSet
 	return out
 }
 
+var connectApplicationOutputImplementors = []string{"ConnectApplicationOutput"}
+
+func (ec *executionContext) _ConnectApplicationOutput(ctx context.Context, sel ast.SelectionSet, obj *ConnectApplicationOutput) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, connectApplicationOutputImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ConnectApplicationOutput")
+		case "application":
+			out.Values[i] = ec._ConnectApplicationOutput_application(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "namespace":
+			out.Values[i] = ec._ConnectApplicationOutput_namespace(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "objects":
+			out.Values[i] = ec._ConnectApplicationOutput_objects(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "path":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ConnectApplicationOutput_path(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var connectedObjectImplementors = []string{"ConnectedObject"}
+
+func (ec *executionContext) _ConnectedObject(ctx context.Context, sel ast.SelectionSet, obj *ConnectedObject) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, connectedObjectImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ConnectedObject")
+		case "kind":
+			out.Values[i] = ec._ConnectedObject_kind(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "namespace":
+			out.Values[i] = ec._ConnectedObject_namespace(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "name":
+			out.Values[i] = ec._ConnectedObject_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "outcome":
+			out.Values[i] = ec._ConnectedObject_outcome(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var createServiceBindingOutputImplementors = []string{"CreateServiceBindingOutput"}
 
 func (ec *executionContext) _CreateServiceBindingOutput(ctx context.Context, sel ast.SelectionSet, obj *CreateServiceBindingOutput) graphql.Marshaler {
@@ -21328,6 +25451,59 @@ func (ec *executionContext) _DeleteServiceBindingOutput(ctx context.Context, sel
 		case "namespace":
 			out.Values[i] = ec._DeleteServiceBindingOutput_namespace(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var deliveryImplementors = []string{"Delivery"}
+
+func (ec *executionContext) _Delivery(ctx context.Context, sel ast.SelectionSet, obj *v12.DeliverySpec) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, deliveryImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Delivery")
+		case "retry":
+			out.Values[i] = ec._Delivery_retry(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "backoffPolicy":
+			out.Values[i] = ec._Delivery_backoffPolicy(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "backoffDelay":
+			out.Values[i] = ec._Delivery_backoffDelay(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "timeout":
+			out.Values[i] = ec._Delivery_timeout(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "deadLetterSink":
+			out.Values[i] = ec._Delivery_deadLetterSink(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		default:
@@ -21522,6 +25698,64 @@ func (ec *executionContext) _EventActivationEvent(ctx context.Context, sel ast.S
 	return out
 }
 
+var eventTypeImplementors = []string{"EventType"}
+
+func (ec *executionContext) _EventType(ctx context.Context, sel ast.SelectionSet, obj *EventType) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, eventTypeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("EventType")
+		case "application":
+			out.Values[i] = ec._EventType_application(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "service":
+			out.Values[i] = ec._EventType_service(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "type":
+			out.Values[i] = ec._EventType_type(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "version":
+			out.Values[i] = ec._EventType_version(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "description":
+			out.Values[i] = ec._EventType_description(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "schema":
+			out.Values[i] = ec._EventType_schema(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var fileImplementors = []string{"File"}
 
 func (ec *executionContext) _File(ctx context.Context, sel ast.SelectionSet, obj *File) graphql.Marshaler {
@@ -21678,7 +25912,7 @@ func (ec *executionContext) _Function(ctx context.Context, sel ast.SelectionSet,
 
 var functionEnvImplementors = []string{"FunctionEnv"}
 
-func (ec *executionContext) _FunctionEnv(ctx context.Context, sel ast.SelectionSet, obj *v12.EnvVar) graphql.Marshaler {
+func (ec *executionContext) _FunctionEnv(ctx context.Context, sel ast.SelectionSet, obj *v13.EnvVar) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, functionEnvImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -22339,6 +26573,20 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
+		case "deleteManyTriggers":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_deleteManyTriggers(ctx, field)
+			})
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "connectApplication":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_connectApplication(ctx, field)
+			})
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -22358,7 +26606,7 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 
 var namespaceImplementors = []string{"Namespace"}
 
-func (ec *executionContext) _Namespace(ctx context.Context, sel ast.SelectionSet, obj *v12.Namespace) graphql.Marshaler {
+func (ec *executionContext) _Namespace(ctx context.Context, sel ast.SelectionSet, obj *v13.Namespace) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, namespaceImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -22396,6 +26644,87 @@ func (ec *executionContext) _Namespace(ctx context.Context, sel ast.SelectionSet
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Namespace_applications(ctx, field, obj)
 				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var namespaceConnectionImplementors = []string{"NamespaceConnection"}
+
+func (ec *executionContext) _NamespaceConnection(ctx context.Context, sel ast.SelectionSet, obj *NamespaceConnection) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, namespaceConnectionImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("NamespaceConnection")
+		case "edges":
+			out.Values[i] = ec._NamespaceConnection_edges(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "pageInfo":
+			out.Values[i] = ec._NamespaceConnection_pageInfo(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "totalCount":
+			out.Values[i] = ec._NamespaceConnection_totalCount(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var namespaceEdgeImplementors = []string{"NamespaceEdge"}
+
+func (ec *executionContext) _NamespaceEdge(ctx context.Context, sel ast.SelectionSet, obj *NamespaceEdge) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, namespaceEdgeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("NamespaceEdge")
+		case "cursor":
+			out.Values[i] = ec._NamespaceEdge_cursor(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "node":
+			out.Values[i] = ec._NamespaceEdge_node(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -22453,7 +26782,7 @@ func (ec *executionContext) _NamespaceEvent(ctx context.Context, sel ast.Selecti
 
 var namespaceListItemImplementors = []string{"NamespaceListItem"}
 
-func (ec *executionContext) _NamespaceListItem(ctx context.Context, sel ast.SelectionSet, obj *v12.Namespace) graphql.Marshaler {
+func (ec *executionContext) _NamespaceListItem(ctx context.Context, sel ast.SelectionSet, obj *v13.Namespace) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, namespaceListItemImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -22510,7 +26839,7 @@ func (ec *executionContext) _NamespaceListItem(ctx context.Context, sel ast.Sele
 
 var namespaceMutationOutputImplementors = []string{"NamespaceMutationOutput"}
 
-func (ec *executionContext) _NamespaceMutationOutput(ctx context.Context, sel ast.SelectionSet, obj *v12.Namespace) graphql.Marshaler {
+func (ec *executionContext) _NamespaceMutationOutput(ctx context.Context, sel ast.SelectionSet, obj *v13.Namespace) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, namespaceMutationOutputImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -22530,6 +26859,54 @@ func (ec *executionContext) _NamespaceMutationOutput(ctx context.Context, sel as
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._NamespaceMutationOutput_labels(ctx, field, obj)
 				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var pageInfoImplementors = []string{"PageInfo"}
+
+func (ec *executionContext) _PageInfo(ctx context.Context, sel ast.SelectionSet, obj *PageInfo) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, pageInfoImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("PageInfo")
+		case "hasNextPage":
+			out.Values[i] = ec._PageInfo_hasNextPage(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "hasPreviousPage":
+			out.Values[i] = ec._PageInfo_hasPreviousPage(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "startCursor":
+			out.Values[i] = ec._PageInfo_startCursor(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "endCursor":
+			out.Values[i] = ec._PageInfo_endCursor(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -22577,6 +26954,12 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				true, true,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_applications(ctx, field)
+				})
+		case "applicationsConnection":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_applicationsConnection(ctx, field)
 				})
 		case "eventActivations":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
@@ -22662,6 +27045,12 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_serviceBindingUsages(ctx, field)
 				})
+		case "serviceInstancesConnection":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_serviceInstancesConnection(ctx, field)
+				})
 		case "namespace":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
 				true, false,
@@ -22673,6 +27062,12 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				true, true,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_namespaces(ctx, field)
+				})
+		case "namespacesConnection":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_namespacesConnection(ctx, field)
 				})
 		case "function":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
@@ -22698,6 +27093,12 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_triggers(ctx, field)
 				})
+		case "triggersConnection":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_triggersConnection(ctx, field)
+				})
 		case "brokers":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
 				true, true,
@@ -22709,6 +27110,18 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_broker(ctx, field)
+				})
+		case "brokersConnection":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_brokersConnection(ctx, field)
+				})
+		case "eventTypes":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_eventTypes(ctx, field)
 				})
 		case "meshStatus":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
@@ -22787,7 +27200,7 @@ func (ec *executionContext) _ResourceValues(ctx context.Context, sel ast.Selecti
 
 var secretImplementors = []string{"Secret"}
 
-func (ec *executionContext) _Secret(ctx context.Context, sel ast.SelectionSet, obj *v12.Secret) graphql.Marshaler {
+func (ec *executionContext) _Secret(ctx context.Context, sel ast.SelectionSet, obj *v13.Secret) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, secretImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -23615,6 +28028,87 @@ func (ec *executionContext) _ServiceInstance(ctx context.Context, sel ast.Select
 	return out
 }
 
+var serviceInstanceConnectionImplementors = []string{"ServiceInstanceConnection"}
+
+func (ec *executionContext) _ServiceInstanceConnection(ctx context.Context, sel ast.SelectionSet, obj *ServiceInstanceConnection) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceInstanceConnectionImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceInstanceConnection")
+		case "edges":
+			out.Values[i] = ec._ServiceInstanceConnection_edges(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "pageInfo":
+			out.Values[i] = ec._ServiceInstanceConnection_pageInfo(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "totalCount":
+			out.Values[i] = ec._ServiceInstanceConnection_totalCount(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var serviceInstanceEdgeImplementors = []string{"ServiceInstanceEdge"}
+
+func (ec *executionContext) _ServiceInstanceEdge(ctx context.Context, sel ast.SelectionSet, obj *ServiceInstanceEdge) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceInstanceEdgeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceInstanceEdge")
+		case "cursor":
+			out.Values[i] = ec._ServiceInstanceEdge_cursor(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "node":
+			out.Values[i] = ec._ServiceInstanceEdge_node(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var serviceInstanceEventImplementors = []string{"ServiceInstanceEvent"}
 
 func (ec *executionContext) _ServiceInstanceEvent(ctx context.Context, sel ast.SelectionSet, obj *ServiceInstanceEvent) graphql.Marshaler {
@@ -23827,7 +28321,7 @@ func (ec *executionContext) _ServicePlan(ctx context.Context, sel ast.SelectionS
 
 var subscriberImplementors = []string{"Subscriber"}
 
-func (ec *executionContext) _Subscriber(ctx context.Context, sel ast.SelectionSet, obj *v13.Destination) graphql.Marshaler {
+func (ec *executionContext) _Subscriber(ctx context.Context, sel ast.SelectionSet, obj *v14.Destination) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, subscriberImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -23866,7 +28360,7 @@ func (ec *executionContext) _Subscriber(ctx context.Context, sel ast.SelectionSe
 
 var subscriberRefImplementors = []string{"SubscriberRef"}
 
-func (ec *executionContext) _SubscriberRef(ctx context.Context, sel ast.SelectionSet, obj *v13.KReference) graphql.Marshaler {
+func (ec *executionContext) _SubscriberRef(ctx context.Context, sel ast.SelectionSet, obj *v14.KReference) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, subscriberRefImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -23962,20 +28456,119 @@ func (ec *executionContext) _Trigger(ctx context.Context, sel ast.SelectionSet, 
 		case "name":
 			out.Values[i] = ec._Trigger_name(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "namespace":
 			out.Values[i] = ec._Trigger_namespace(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "spec":
 			out.Values[i] = ec._Trigger_spec(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "status":
 			out.Values[i] = ec._Trigger_status(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "broker":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Trigger_broker(ctx, field, obj)
+				})
+		case "filterAttributes":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Trigger_filterAttributes(ctx, field, obj)
+				})
+		case "subscriber":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Trigger_subscriber(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var triggerConnectionImplementors = []string{"TriggerConnection"}
+
+func (ec *executionContext) _TriggerConnection(ctx context.Context, sel ast.SelectionSet, obj *TriggerConnection) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, triggerConnectionImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("TriggerConnection")
+		case "edges":
+			out.Values[i] = ec._TriggerConnection_edges(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "pageInfo":
+			out.Values[i] = ec._TriggerConnection_pageInfo(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "totalCount":
+			out.Values[i] = ec._TriggerConnection_totalCount(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var triggerEdgeImplementors = []string{"TriggerEdge"}
+
+func (ec *executionContext) _TriggerEdge(ctx context.Context, sel ast.SelectionSet, obj *TriggerEdge) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, triggerEdgeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("TriggerEdge")
+		case "cursor":
+			out.Values[i] = ec._TriggerEdge_cursor(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "node":
+			out.Values[i] = ec._TriggerEdge_node(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -24056,6 +28649,17 @@ func (ec *executionContext) _TriggerSpec(ctx context.Context, sel ast.SelectionS
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._TriggerSpec_filter(ctx, field, obj)
 				})
+		case "filters":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._TriggerSpec_filters(ctx, field, obj)
+				})
+		case "delivery":
+			out.Values[i] = ec._TriggerSpec_delivery(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
 		case "port":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
 				true, true,
@@ -24596,6 +29200,34 @@ func (ec *executionContext) marshalNApplication2ᚖgithubᚗcomᚋkymaᚑeventme
 	return ec._Application(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalNApplicationConnection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐApplicationConnection(ctx context.Context, sel ast.SelectionSet, v *ApplicationConnection) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ApplicationConnection!")
+		return graphql.Null
+	}
+	return ec._ApplicationConnection(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNApplicationEdge2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐApplicationEdge(ctx context.Context, sel ast.SelectionSet, v ApplicationEdge) graphql.Marshaler {
+	return ec._ApplicationEdge(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNApplicationEdge2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐApplicationEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []ApplicationEdge) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNApplicationEdge2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐApplicationEdge(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) marshalNApplicationEntry2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋapplicationconnectorᚋv1alpha1ᚐEntry(ctx context.Context, sel ast.SelectionSet, v v1alpha1.Entry) graphql.Marshaler {
 	return ec._ApplicationEntry(ctx, sel, &v)
 }
@@ -24765,6 +29397,34 @@ func (ec *executionContext) marshalNBroker2ᚖknativeᚗdevᚋeventingᚋpkgᚋa
 	return ec._Broker(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalNBrokerConnection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐBrokerConnection(ctx context.Context, sel ast.SelectionSet, v *BrokerConnection) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "BrokerConnection!")
+		return graphql.Null
+	}
+	return ec._BrokerConnection(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNBrokerEdge2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐBrokerEdge(ctx context.Context, sel ast.SelectionSet, v BrokerEdge) graphql.Marshaler {
+	return ec._BrokerEdge(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNBrokerEdge2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐBrokerEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []BrokerEdge) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNBrokerEdge2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐBrokerEdge(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) marshalNBrokerEvent2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐBrokerEvent(ctx context.Context, sel ast.SelectionSet, v *BrokerEvent) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "BrokerEvent!")
@@ -24904,6 +29564,56 @@ func (ec *executionContext) marshalNCondition2ᚕknativeᚗdevᚋpkgᚋapisᚐCo
 	return ret
 }
 
+func (ec *executionContext) unmarshalNConnectApplicationInput2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectApplicationInput(ctx context.Context, v any) (ConnectApplicationInput, error) {
+	res, err := ec.unmarshalInputConnectApplicationInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalNConnectEventTypeInput2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectEventTypeInput(ctx context.Context, v any) (ConnectEventTypeInput, error) {
+	res, err := ec.unmarshalInputConnectEventTypeInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalNConnectOutcome2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectOutcome(ctx context.Context, v any) (ConnectOutcome, error) {
+	var res ConnectOutcome
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNConnectOutcome2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectOutcome(ctx context.Context, sel ast.SelectionSet, v ConnectOutcome) graphql.Marshaler {
+	return v
+}
+
+func (ec *executionContext) marshalNConnectedObject2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectedObject(ctx context.Context, sel ast.SelectionSet, v ConnectedObject) graphql.Marshaler {
+	return ec._ConnectedObject(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNConnectedObject2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectedObjectᚄ(ctx context.Context, sel ast.SelectionSet, v []ConnectedObject) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNConnectedObject2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectedObject(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) unmarshalNConnectionOrderField2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionOrderField(ctx context.Context, v any) (ConnectionOrderField, error) {
+	var res ConnectionOrderField
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNConnectionOrderField2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionOrderField(ctx context.Context, sel ast.SelectionSet, v ConnectionOrderField) graphql.Marshaler {
+	return v
+}
+
 func (ec *executionContext) marshalNDeleteApplicationOutput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐDeleteApplicationOutput(ctx context.Context, sel ast.SelectionSet, v *DeleteApplicationOutput) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "DeleteApplicationOutput!")
@@ -24934,6 +29644,26 @@ func (ec *executionContext) marshalNEventActivation2ᚕgithubᚗcomᚋkymaᚑeve
 
 func (ec *executionContext) marshalNEventActivationEvent2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋeventmeshᚐEventType(ctx context.Context, sel ast.SelectionSet, v eventmesh.EventType) graphql.Marshaler {
 	return ec._EventActivationEvent(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNEventType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐEventType(ctx context.Context, sel ast.SelectionSet, v EventType) graphql.Marshaler {
+	return ec._EventType(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNEventType2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐEventTypeᚄ(ctx context.Context, sel ast.SelectionSet, v []EventType) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNEventType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐEventType(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 func (ec *executionContext) marshalNFile2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐFile(ctx context.Context, sel ast.SelectionSet, v File) graphql.Marshaler {
@@ -24976,11 +29706,11 @@ func (ec *executionContext) marshalNFunction2ᚕgithubᚗcomᚋkymaᚑeventmesh�
 	return ret
 }
 
-func (ec *executionContext) marshalNFunctionEnv2k8sᚗioᚋapiᚋcoreᚋv1ᚐEnvVar(ctx context.Context, sel ast.SelectionSet, v v12.EnvVar) graphql.Marshaler {
+func (ec *executionContext) marshalNFunctionEnv2k8sᚗioᚋapiᚋcoreᚋv1ᚐEnvVar(ctx context.Context, sel ast.SelectionSet, v v13.EnvVar) graphql.Marshaler {
 	return ec._FunctionEnv(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNFunctionEnv2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐEnvVarᚄ(ctx context.Context, sel ast.SelectionSet, v []v12.EnvVar) graphql.Marshaler {
+func (ec *executionContext) marshalNFunctionEnv2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐEnvVarᚄ(ctx context.Context, sel ast.SelectionSet, v []v13.EnvVar) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
@@ -25268,6 +29998,34 @@ func (ec *executionContext) marshalNMeshStatusEvent2ᚖgithubᚗcomᚋkymaᚑeve
 	return ec._MeshStatusEvent(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalNNamespaceConnection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐNamespaceConnection(ctx context.Context, sel ast.SelectionSet, v *NamespaceConnection) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "NamespaceConnection!")
+		return graphql.Null
+	}
+	return ec._NamespaceConnection(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNNamespaceEdge2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐNamespaceEdge(ctx context.Context, sel ast.SelectionSet, v NamespaceEdge) graphql.Marshaler {
+	return ec._NamespaceEdge(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNNamespaceEdge2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐNamespaceEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []NamespaceEdge) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNNamespaceEdge2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐNamespaceEdge(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) marshalNNamespaceEvent2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐNamespaceEvent(ctx context.Context, sel ast.SelectionSet, v *NamespaceEvent) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "NamespaceEvent!")
@@ -25276,11 +30034,11 @@ func (ec *executionContext) marshalNNamespaceEvent2ᚖgithubᚗcomᚋkymaᚑeven
 	return ec._NamespaceEvent(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNNamespaceListItem2k8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx context.Context, sel ast.SelectionSet, v v12.Namespace) graphql.Marshaler {
+func (ec *executionContext) marshalNNamespaceListItem2k8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx context.Context, sel ast.SelectionSet, v v13.Namespace) graphql.Marshaler {
 	return ec._NamespaceListItem(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNNamespaceListItem2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespaceᚄ(ctx context.Context, sel ast.SelectionSet, v []v12.Namespace) graphql.Marshaler {
+func (ec *executionContext) marshalNNamespaceListItem2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespaceᚄ(ctx context.Context, sel ast.SelectionSet, v []v13.Namespace) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
@@ -25296,7 +30054,7 @@ func (ec *executionContext) marshalNNamespaceListItem2ᚕk8sᚗioᚋapiᚋcore�
 	return ret
 }
 
-func (ec *executionContext) marshalNNamespaceListItem2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx context.Context, sel ast.SelectionSet, v *v12.Namespace) graphql.Marshaler {
+func (ec *executionContext) marshalNNamespaceListItem2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx context.Context, sel ast.SelectionSet, v *v13.Namespace) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "NamespaceListItem!")
 		return graphql.Null
@@ -25304,7 +30062,7 @@ func (ec *executionContext) marshalNNamespaceListItem2ᚖk8sᚗioᚋapiᚋcore�
 	return ec._NamespaceListItem(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNNamespaceMutationOutput2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx context.Context, sel ast.SelectionSet, v *v12.Namespace) graphql.Marshaler {
+func (ec *executionContext) marshalNNamespaceMutationOutput2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx context.Context, sel ast.SelectionSet, v *v13.Namespace) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "NamespaceMutationOutput!")
 		return graphql.Null
@@ -25315,6 +30073,14 @@ func (ec *executionContext) marshalNNamespaceMutationOutput2ᚖk8sᚗioᚋapiᚋ
 func (ec *executionContext) unmarshalNOwnerReferenceInput2k8sᚗioᚋapimachineryᚋpkgᚋapisᚋmetaᚋv1ᚐOwnerReference(ctx context.Context, v any) (v1.OwnerReference, error) {
 	res, err := ec.unmarshalInputOwnerReferenceInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNPageInfo2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐPageInfo(ctx context.Context, sel ast.SelectionSet, v *PageInfo) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "PageInfo!")
+		return graphql.Null
+	}
+	return ec._PageInfo(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalNPort2uint32(ctx context.Context, v any) (uint32, error) {
@@ -25536,6 +30302,14 @@ func (ec *executionContext) marshalNServiceInstance2ᚖgithubᚗcomᚋkubernetes
 	return ec._ServiceInstance(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalNServiceInstanceConnection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceInstanceConnection(ctx context.Context, sel ast.SelectionSet, v *ServiceInstanceConnection) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ServiceInstanceConnection!")
+		return graphql.Null
+	}
+	return ec._ServiceInstanceConnection(ctx, sel, v)
+}
+
 func (ec *executionContext) unmarshalNServiceInstanceCreateInput2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceInstanceCreateInput(ctx context.Context, v any) (ServiceInstanceCreateInput, error) {
 	res, err := ec.unmarshalInputServiceInstanceCreateInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -25544,6 +30318,26 @@ func (ec *executionContext) unmarshalNServiceInstanceCreateInput2githubᚗcomᚋ
 func (ec *executionContext) unmarshalNServiceInstanceCreateInputResourceRef2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceInstanceCreateInputResourceRef(ctx context.Context, v any) (*ServiceInstanceCreateInputResourceRef, error) {
 	res, err := ec.unmarshalInputServiceInstanceCreateInputResourceRef(ctx, v)
 	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNServiceInstanceEdge2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceInstanceEdge(ctx context.Context, sel ast.SelectionSet, v ServiceInstanceEdge) graphql.Marshaler {
+	return ec._ServiceInstanceEdge(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNServiceInstanceEdge2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceInstanceEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []ServiceInstanceEdge) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNServiceInstanceEdge2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceInstanceEdge(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 func (ec *executionContext) marshalNServiceInstanceEvent2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceInstanceEvent(ctx context.Context, sel ast.SelectionSet, v *ServiceInstanceEvent) graphql.Marshaler {
@@ -25625,17 +30419,20 @@ func (ec *executionContext) marshalNString2ᚕstringᚄ(ctx context.Context, sel
 	return ret
 }
 
-func (ec *executionContext) marshalNSubscriber2knativeᚗdevᚋpkgᚋapisᚋduckᚋv1ᚐDestination(ctx context.Context, sel ast.SelectionSet, v v13.Destination) graphql.Marshaler {
+func (ec *executionContext) marshalNSubscriber2knativeᚗdevᚋpkgᚋapisᚋduckᚋv1ᚐDestination(ctx context.Context, sel ast.SelectionSet, v v14.Destination) graphql.Marshaler {
 	return ec._Subscriber(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNSubscriber2ᚖknativeᚗdevᚋpkgᚋapisᚋduckᚋv1ᚐDestination(ctx context.Context, sel ast.SelectionSet, v *v14.Destination) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "Subscriber!")
+		return graphql.Null
+	}
+	return ec._Subscriber(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalNSubscriberInput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐSubscriberInput(ctx context.Context, v any) (*SubscriberInput, error) {
 	res, err := ec.unmarshalInputSubscriberInput(ctx, v)
-	return &res, graphql.ErrorOnPath(ctx, err)
-}
-
-func (ec *executionContext) unmarshalNSubscriberRefInput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐSubscriberRefInput(ctx context.Context, v any) (*SubscriberRefInput, error) {
-	res, err := ec.unmarshalInputSubscriberRefInput(ctx, v)
 	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
@@ -25714,6 +30511,14 @@ func (ec *executionContext) marshalNTrigger2ᚖknativeᚗdevᚋeventingᚋpkgᚋ
 	return ec._Trigger(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalNTriggerConnection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐTriggerConnection(ctx context.Context, sel ast.SelectionSet, v *TriggerConnection) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "TriggerConnection!")
+		return graphql.Null
+	}
+	return ec._TriggerConnection(ctx, sel, v)
+}
+
 func (ec *executionContext) unmarshalNTriggerCreateInput2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐTriggerCreateInput(ctx context.Context, v any) (TriggerCreateInput, error) {
 	res, err := ec.unmarshalInputTriggerCreateInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -25733,12 +30538,37 @@ func (ec *executionContext) unmarshalNTriggerCreateInput2ᚕgithubᚗcomᚋkyma�
 	return res, nil
 }
 
+func (ec *executionContext) marshalNTriggerEdge2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐTriggerEdge(ctx context.Context, sel ast.SelectionSet, v TriggerEdge) graphql.Marshaler {
+	return ec._TriggerEdge(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNTriggerEdge2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐTriggerEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []TriggerEdge) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNTriggerEdge2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐTriggerEdge(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) marshalNTriggerEvent2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐTriggerEvent(ctx context.Context, sel ast.SelectionSet, v *TriggerEvent) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "TriggerEvent!")
 		return graphql.Null
 	}
 	return ec._TriggerEvent(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNTriggerFilterInput2knativeᚗdevᚋeventingᚋpkgᚋapisᚋeventingᚋv1ᚐSubscriptionsAPIFilter(ctx context.Context, v any) (v11.SubscriptionsAPIFilter, error) {
+	res, err := ec.unmarshalInputTriggerFilterInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
 }
 
 func (ec *executionContext) marshalNTriggerSpec2knativeᚗdevᚋeventingᚋpkgᚋapisᚋeventingᚋv1ᚐTriggerSpec(ctx context.Context, sel ast.SelectionSet, v v11.TriggerSpec) graphql.Marshaler {
@@ -26011,6 +30841,25 @@ func (ec *executionContext) marshalOAssetGroup2ᚖgithubᚗcomᚋkymaᚑeventmes
 	return ec._AssetGroup(ctx, sel, v)
 }
 
+func (ec *executionContext) unmarshalOBackoffPolicy2ᚖknativeᚗdevᚋeventingᚋpkgᚋapisᚋduckᚋv1ᚐBackoffPolicyType(ctx context.Context, v any) (*v12.BackoffPolicyType, error) {
+	if v == nil {
+		return nil, nil
+	}
+	tmp, err := graphql.UnmarshalString(v)
+	res := v12.BackoffPolicyType(tmp)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOBackoffPolicy2ᚖknativeᚗdevᚋeventingᚋpkgᚋapisᚋduckᚋv1ᚐBackoffPolicyType(ctx context.Context, sel ast.SelectionSet, v *v12.BackoffPolicyType) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	_ = sel
+	_ = ctx
+	res := graphql.MarshalString(string(*v))
+	return res
+}
+
 func (ec *executionContext) unmarshalOBoolean2bool(ctx context.Context, v any) (bool, error) {
 	res, err := graphql.UnmarshalBoolean(v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -26076,6 +30925,46 @@ func (ec *executionContext) marshalOClusterServicePlan2ᚖgithubᚗcomᚋkuberne
 	return ec._ClusterServicePlan(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalOConnectApplicationOutput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectApplicationOutput(ctx context.Context, sel ast.SelectionSet, v *ConnectApplicationOutput) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._ConnectApplicationOutput(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalOConnectEventTypeInput2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectEventTypeInputᚄ(ctx context.Context, v any) ([]ConnectEventTypeInput, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]ConnectEventTypeInput, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNConnectEventTypeInput2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectEventTypeInput(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) unmarshalOConnectionFilter2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionFilter(ctx context.Context, v any) (*ConnectionFilter, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := ec.unmarshalInputConnectionFilter(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalOConnectionOrder2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionOrder(ctx context.Context, v any) (*ConnectionOrder, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := ec.unmarshalInputConnectionOrder(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
 func (ec *executionContext) marshalOCreateServiceBindingOutput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐCreateServiceBindingOutput(ctx context.Context, sel ast.SelectionSet, v *CreateServiceBindingOutput) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
@@ -26088,6 +30977,21 @@ func (ec *executionContext) marshalODeleteServiceBindingOutput2ᚖgithubᚗcom�
 		return graphql.Null
 	}
 	return ec._DeleteServiceBindingOutput(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalODelivery2ᚖknativeᚗdevᚋeventingᚋpkgᚋapisᚋduckᚋv1ᚐDeliverySpec(ctx context.Context, sel ast.SelectionSet, v *v12.DeliverySpec) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._Delivery(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalODeliveryInput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐDeliveryInput(ctx context.Context, v any) (*DeliveryInput, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := ec.unmarshalInputDeliveryInput(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
 func (ec *executionContext) marshalOEnabledApplicationService2ᚕᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐEnabledApplicationService(ctx context.Context, sel ast.SelectionSet, v []*EnabledApplicationService) graphql.Marshaler {
@@ -26125,6 +31029,25 @@ func (ec *executionContext) marshalOEventActivationEvent2ᚕgithubᚗcomᚋkyma�
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNEventActivationEvent2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋeventmeshᚐEventType(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalOEventType2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐEventTypeᚄ(ctx context.Context, sel ast.SelectionSet, v []EventType) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNEventType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐEventType(ctx, sel, v[i])
 	})
 
 	for _, e := range ret {
@@ -26221,6 +31144,24 @@ func (ec *executionContext) marshalOInt2ᚖint(ctx context.Context, sel ast.Sele
 	return res
 }
 
+func (ec *executionContext) unmarshalOInt2ᚖint32(ctx context.Context, v any) (*int32, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := graphql.UnmarshalInt32(v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOInt2ᚖint32(ctx context.Context, sel ast.SelectionSet, v *int32) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	_ = sel
+	_ = ctx
+	res := graphql.MarshalInt32(*v)
+	return res
+}
+
 func (ec *executionContext) unmarshalOJSON2map(ctx context.Context, v any) (map[string]any, error) {
 	if v == nil {
 		return nil, nil
@@ -26237,6 +31178,41 @@ func (ec *executionContext) marshalOJSON2map(ctx context.Context, sel ast.Select
 	_ = ctx
 	res := scalars.MarshalJSON(v)
 	return res
+}
+
+func (ec *executionContext) unmarshalOJSON2ᚕmapᚄ(ctx context.Context, v any) ([]map[string]any, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]map[string]any, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNJSON2map(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalOJSON2ᚕmapᚄ(ctx context.Context, sel ast.SelectionSet, v []map[string]any) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := make(graphql.Array, len(v))
+	for i := range v {
+		ret[i] = ec.marshalNJSON2map(ctx, sel, v[i])
+	}
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 func (ec *executionContext) unmarshalOLabels2map(ctx context.Context, v any) (map[string]string, error) {
@@ -26257,11 +31233,34 @@ func (ec *executionContext) marshalOLabels2map(ctx context.Context, sel ast.Sele
 	return res
 }
 
-func (ec *executionContext) marshalONamespace2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx context.Context, sel ast.SelectionSet, v *v12.Namespace) graphql.Marshaler {
+func (ec *executionContext) marshalOMeshPath2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋeventmeshᚐPath(ctx context.Context, sel ast.SelectionSet, v *eventmesh.Path) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._MeshPath(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalONamespace2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx context.Context, sel ast.SelectionSet, v *v13.Namespace) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
 	return ec._Namespace(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalOOrderDirection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐOrderDirection(ctx context.Context, v any) (*OrderDirection, error) {
+	if v == nil {
+		return nil, nil
+	}
+	var res = new(OrderDirection)
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOOrderDirection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐOrderDirection(ctx context.Context, sel ast.SelectionSet, v *OrderDirection) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return v
 }
 
 func (ec *executionContext) unmarshalOOwnerReferenceInput2ᚕk8sᚗioᚋapimachineryᚋpkgᚋapisᚋmetaᚋv1ᚐOwnerReferenceᚄ(ctx context.Context, v any) ([]v1.OwnerReference, error) {
@@ -26299,7 +31298,7 @@ func (ec *executionContext) marshalOPort2ᚖuint32(ctx context.Context, sel ast.
 	return res
 }
 
-func (ec *executionContext) marshalOSecret2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐSecret(ctx context.Context, sel ast.SelectionSet, v *v12.Secret) graphql.Marshaler {
+func (ec *executionContext) marshalOSecret2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐSecret(ctx context.Context, sel ast.SelectionSet, v *v13.Secret) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
@@ -26388,6 +31387,18 @@ func (ec *executionContext) marshalOServicePlan2ᚖgithubᚗcomᚋkubernetesᚑs
 	return ec._ServicePlan(ctx, sel, v)
 }
 
+func (ec *executionContext) unmarshalOString2string(ctx context.Context, v any) (string, error) {
+	res, err := graphql.UnmarshalString(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOString2string(ctx context.Context, sel ast.SelectionSet, v string) graphql.Marshaler {
+	_ = sel
+	_ = ctx
+	res := graphql.MarshalString(v)
+	return res
+}
+
 func (ec *executionContext) unmarshalOString2ᚕstringᚄ(ctx context.Context, v any) ([]string, error) {
 	if v == nil {
 		return nil, nil
@@ -26441,6 +31452,13 @@ func (ec *executionContext) marshalOString2ᚖstring(ctx context.Context, sel as
 	return res
 }
 
+func (ec *executionContext) marshalOSubscriber2ᚖknativeᚗdevᚋpkgᚋapisᚋduckᚋv1ᚐDestination(ctx context.Context, sel ast.SelectionSet, v *v14.Destination) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._Subscriber(ctx, sel, v)
+}
+
 func (ec *executionContext) unmarshalOSubscriberInput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐSubscriberInput(ctx context.Context, v any) (*SubscriberInput, error) {
 	if v == nil {
 		return nil, nil
@@ -26449,11 +31467,19 @@ func (ec *executionContext) unmarshalOSubscriberInput2ᚖgithubᚗcomᚋkymaᚑe
 	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalOSubscriberRef2ᚖknativeᚗdevᚋpkgᚋapisᚋduckᚋv1ᚐKReference(ctx context.Context, sel ast.SelectionSet, v *v13.KReference) graphql.Marshaler {
+func (ec *executionContext) marshalOSubscriberRef2ᚖknativeᚗdevᚋpkgᚋapisᚋduckᚋv1ᚐKReference(ctx context.Context, sel ast.SelectionSet, v *v14.KReference) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
 	return ec._SubscriberRef(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalOSubscriberRefInput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐSubscriberRefInput(ctx context.Context, v any) (*SubscriberRefInput, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := ec.unmarshalInputSubscriberRefInput(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
 func (ec *executionContext) marshalOTrigger2ᚕknativeᚗdevᚋeventingᚋpkgᚋapisᚋeventingᚋv1ᚐTriggerᚄ(ctx context.Context, sel ast.SelectionSet, v []v11.Trigger) graphql.Marshaler {
@@ -26480,6 +31506,31 @@ func (ec *executionContext) marshalOTrigger2ᚖknativeᚗdevᚋeventingᚋpkgᚋ
 		return graphql.Null
 	}
 	return ec._Trigger(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalOTriggerFilterInput2ᚕknativeᚗdevᚋeventingᚋpkgᚋapisᚋeventingᚋv1ᚐSubscriptionsAPIFilterᚄ(ctx context.Context, v any) ([]v11.SubscriptionsAPIFilter, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]v11.SubscriptionsAPIFilter, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNTriggerFilterInput2knativeᚗdevᚋeventingᚋpkgᚋapisᚋeventingᚋv1ᚐSubscriptionsAPIFilter(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) unmarshalOTriggerFilterInput2ᚖknativeᚗdevᚋeventingᚋpkgᚋapisᚋeventingᚋv1ᚐSubscriptionsAPIFilter(ctx context.Context, v any) (*v11.SubscriptionsAPIFilter, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := ec.unmarshalInputTriggerFilterInput(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
 func (ec *executionContext) unmarshalOURI2ᚖstring(ctx context.Context, v any) (*string, error) {

@@ -24,6 +24,12 @@ func watch[T client.Object, E any](ctx context.Context, r *Resolver, obj T, want
 	if err != nil {
 		return nil, err
 	}
+	pick := func(change k8sEvent[T]) (k8sEvent[T], bool) { return change, wants(change.Object) }
+	return pump(ctx, r, changes, pick, event), nil
+}
+
+// pump sends on what pick makes of changes, until they end.
+func pump[T client.Object, E any](ctx context.Context, r *Resolver, changes <-chan k8sEvent[T], pick func(k8sEvent[T]) (k8sEvent[T], bool), event func(k8sEvent[T]) E) <-chan E {
 	out := make(chan E)
 	go func() {
 		defer close(out)
@@ -32,16 +38,39 @@ func watch[T client.Object, E any](ctx context.Context, r *Resolver, obj T, want
 				r.endStream(ctx, change.Err)
 				return
 			}
-			if !wants(change.Object) {
+			picked, ok := pick(change)
+			if !ok {
 				continue
 			}
-			transport.Announce(ctx, labelOf(change))
-			if !send(ctx, out, event(change)) {
+			transport.Announce(ctx, labelOf(picked))
+			if !send(ctx, out, event(picked)) {
 				return
 			}
 		}
 	}()
-	return out, nil
+	return out
+}
+
+// selection is what somebody sees who asked for only some of the objects of a kind: what comes to satisfy wants appears, what
+// ceases to disappears.
+type selection[T client.Object] struct {
+	wants func(T) bool
+	known map[client.ObjectKey]bool
+}
+
+// see is the change as it looks in the selection; ok is false when nothing changes there.
+func (s selection[T]) see(change k8sEvent[T]) (seen k8sEvent[T], ok bool) {
+	key := client.ObjectKeyFromObject(change.Object)
+	was, is := s.known[key], change.Type != k8s.Deleted && s.wants(change.Object)
+	switch {
+	case is && !was:
+		s.known[key] = true
+		change.Type = k8s.Added
+	case was && !is:
+		delete(s.known, key)
+		change.Type = k8s.Deleted
+	}
+	return change, was || is
 }
 
 // labelOf says what a change is about, so that readers who are slow are sent the latest state of each object.
