@@ -4706,6 +4706,9 @@ type Mutation {
 
   It answers when everything is created; subscribe to meshStatusEvent to see it become ready. An Application, Function
   or Broker that does not exist is a NOT_FOUND error, and nothing is made.
+
+  Whoever runs it needs the rights to create these objects, even when there is nothing left to create; the rights to read
+  what it looks at; and, to take the event types from the documents, that to list ConfigMaps in kyma-integration.
   """
   connectApplication(
     "What to connect."

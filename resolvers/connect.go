@@ -15,6 +15,7 @@ import (
 
 	"github.com/kyma-eventmesh/kyma-console/eventmesh"
 	"github.com/kyma-eventmesh/kyma-console/graph"
+	"github.com/kyma-eventmesh/kyma-console/k8s"
 	appv1 "github.com/kyma-eventmesh/kyma-console/k8s/apis/applicationconnector/v1alpha1"
 	functionsv1 "github.com/kyma-eventmesh/kyma-console/k8s/apis/serverless/v1alpha1"
 )
@@ -136,11 +137,11 @@ func (c *connecting) documented(ctx context.Context, app *appv1.Application) ([]
 // carryOut has the API server check every step before it writes the first. It returns the steps as they are at the end.
 func (c *connecting) carryOut(ctx context.Context, steps []step) ([]step, error) {
 	writer := c.Cluster.Client(ctx)
-	if err := c.write(ctx, client.NewDryRunClient(writer), steps, nil); err != nil || c.dryRun {
+	if err := c.check(ctx, client.NewDryRunClient(writer), steps); err != nil || c.dryRun {
 		return steps, err
 	}
 	if waiting(steps) != nil {
-		if err := c.write(ctx, writer, steps[:1], c.made); err != nil { // the ApplicationMapping
+		if err := c.write(ctx, writer, steps[:1]); err != nil { // the ApplicationMapping
 			return nil, err
 		}
 		var err error
@@ -148,32 +149,58 @@ func (c *connecting) carryOut(ctx context.Context, steps []step) ([]step, error)
 			return nil, err
 		}
 	}
-	return steps, c.write(ctx, writer, steps, c.made)
+	return steps, c.write(ctx, writer, steps)
 }
 
-// write creates and updates what is to be, but for what waits or was written before, and notes it in made.
-func (c *connecting) write(ctx context.Context, writer client.Client, steps []step, made map[objectKey]graph.ConnectOutcome) error {
+// check has the API server try every step. Of those that need not, or cannot yet, be made it wants only the right to make
+// them, which the server looks at first: what somebody is answered who has no rights must not depend on what others made.
+func (c *connecting) check(ctx context.Context, dry client.Client, steps []step) error {
 	for i := range steps {
 		s := &steps[i]
-		if _, done := c.made[s.key()]; done || s.waits {
+		if s.waits || s.outcome == graph.ConnectOutcomeUnchanged {
+			object := s.object.DeepCopyObject().(client.Object)
+			object.SetResourceVersion("")
+			if err := dry.Create(ctx, object); k8s.Denied(err) {
+				return err
+			}
 			continue
 		}
-		object := s.object.DeepCopyObject().(client.Object) // a check must not leave traces in what is then written
-		var err error
-		switch s.outcome {
-		case graph.ConnectOutcomeCreated:
-			err = writer.Create(ctx, object)
-		case graph.ConnectOutcomeUpdated:
-			err = writer.Update(ctx, object)
-		default:
+		if _, done := c.made[s.key()]; done {
 			continue
 		}
-		if err != nil {
-			return fmt.Errorf("%s %q: %w", s.kind, s.object.GetName(), err)
+		if err := s.write(ctx, dry); err != nil {
+			return err
 		}
-		if made != nil {
-			made[s.key()] = s.outcome
+	}
+	return nil
+}
+
+// write makes what is to be, but for what was made before, and notes it.
+func (c *connecting) write(ctx context.Context, writer client.Client, steps []step) error {
+	for i := range steps {
+		s := &steps[i]
+		if _, done := c.made[s.key()]; done || s.waits || s.outcome == graph.ConnectOutcomeUnchanged {
+			continue
 		}
+		if err := s.write(ctx, writer); err != nil {
+			return err
+		}
+		c.made[s.key()] = s.outcome
+	}
+	return nil
+}
+
+// write creates or updates a copy of the object: a check must leave no traces in what is then written.
+func (s *step) write(ctx context.Context, writer client.Client) error {
+	object := s.object.DeepCopyObject().(client.Object)
+	var err error
+	if s.outcome == graph.ConnectOutcomeUpdated {
+		err = writer.Update(ctx, object)
+	} else {
+		err = writer.Create(ctx, object)
+	}
+	if err != nil {
+		return fmt.Errorf("%s %q: %w", s.kind, s.object.GetName(), err)
 	}
 	return nil
 }
