@@ -122,17 +122,41 @@ func (u userClient) Create(ctx context.Context, obj client.Object, opts ...clien
 
 // Delete has the API server delete obj, as the user.
 func (u userClient) Delete(ctx context.Context, obj client.Object, opts ...client.DeleteOption) error {
+	if err := u.named(obj); err != nil {
+		return err
+	}
+	return u.Client.Delete(ctx, obj, opts...)
+}
+
+// Update has the API server replace obj, as the user.
+func (u userClient) Update(ctx context.Context, obj client.Object, opts ...client.UpdateOption) error {
+	if err := u.named(obj); err != nil {
+		return err
+	}
+	return u.Client.Update(ctx, obj, opts...)
+}
+
+// Patch has the API server change obj, as the user.
+func (u userClient) Patch(ctx context.Context, obj client.Object, patch client.Patch, opts ...client.PatchOption) error {
+	if err := u.named(obj); err != nil {
+		return err
+	}
+	return u.Client.Patch(ctx, obj, patch, opts...)
+}
+
+// named refuses an obj that cannot be addressed, or has no name.
+func (u userClient) named(obj client.Object) error {
 	if err := u.addressable(obj); err != nil {
 		return err
 	}
 	if obj.GetName() == "" {
 		return apierrors.NewBadRequest("the name must not be empty")
 	}
-	return u.Client.Delete(ctx, obj, opts...)
+	return nil
 }
 
 // addressable refuses an obj whose name or namespace cannot stand in a URL. The request would not be sent, and the error
-// would not say that it is the caller's: Create and Delete are given names as users type them.
+// would not say that it is the caller's: writes are given names as users type them.
 func (u userClient) addressable(obj client.Object) error {
 	namespaced, err := u.IsObjectNamespaced(obj)
 	if err != nil {
@@ -147,6 +171,16 @@ func (u userClient) addressable(obj client.Object) error {
 		}
 	}
 	return nil
+}
+
+// Review says nil when the user in ctx may do verb on obj, of which kind, namespace and name count. It is for what is done
+// by other means than Client and Watch, which review by themselves.
+func (c *Cluster) Review(ctx context.Context, verb string, obj client.Object) error {
+	u, ok := request.UserFrom(ctx)
+	if !ok {
+		return apierrors.NewUnauthorized("no user")
+	}
+	return c.review(ctx, u, verb, obj, obj.GetNamespace(), obj.GetName())
 }
 
 // review says nil when the user may do verb on obj's kind, in namespace ("" for all) and for name ("" for any).

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
@@ -43,6 +44,8 @@ const (
 	reviewTTL = 10 * time.Second
 	// tokenTTL is how long a reviewed token is believed.
 	tokenTTL = 10 * time.Second
+	// absentTTL is how long a kind is believed to be absent: what is installed is noticed no later.
+	absentTTL = 5 * time.Second
 	// maxUsers is how many users' clients are kept. A client is a few kilobytes; connections are shared.
 	maxUsers = 1024
 )
@@ -70,6 +73,7 @@ type Cluster struct {
 	mu     sync.Mutex
 	hubs   map[schema.GroupVersionKind]*hub
 	checks []check
+	absent map[schema.GroupKind]time.Time // kinds that the cluster does not have, and until when that is believed
 }
 
 type check struct {
@@ -93,7 +97,7 @@ func Open(ctx context.Context, o Options) (*Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the manager: %w", err)
 	}
-	c := &Cluster{config: cfg, manager: m, anonymous: o.Anonymous, hubs: map[schema.GroupVersionKind]*hub{}}
+	c := &Cluster{config: cfg, manager: m, anonymous: o.Anonymous, hubs: map[schema.GroupVersionKind]*hub{}, absent: map[schema.GroupKind]time.Time{}}
 	if c.clients, err = lru.New[string, client.Client](maxUsers); err != nil {
 		return nil, err
 	}
@@ -198,6 +202,27 @@ func (c *Cluster) Ready(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// Serves reports whether the cluster has a kind. That is no secret, so there is no review. Asking is cheap: what there is
+// is remembered, and for some seconds also what there is not.
+func (c *Cluster) Serves(kind schema.GroupKind) (bool, error) {
+	c.mu.Lock()
+	absent := time.Now().Before(c.absent[kind])
+	c.mu.Unlock()
+	if absent {
+		return false, nil
+	}
+	switch _, err := c.manager.GetRESTMapper().RESTMapping(kind); {
+	case err == nil:
+		return true, nil
+	case !meta.IsNoMatchError(err):
+		return false, fmt.Errorf("looking for the kind %s: %w", kind, err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.absent[kind] = time.Now().Add(absentTTL)
+	return false, nil
 }
 
 // Run runs the caches and all reconcilers until ctx ends.

@@ -13,10 +13,11 @@ import (
 	kymamessagingv1 "github.com/kyma-eventmesh/kyma-console/k8s/apis/messaging/v1alpha1"
 	functionsv1 "github.com/kyma-eventmesh/kyma-console/k8s/apis/serverless/v1alpha1"
 	sourcesv1 "github.com/kyma-eventmesh/kyma-console/k8s/apis/sources/v1alpha1"
+	uiv1 "github.com/kyma-eventmesh/kyma-console/k8s/apis/ui/v1alpha1"
 )
 
-// NewScheme knows every kind that the program works with: Kubernetes' own, Knative Eventing's, Service Catalog's and
-// ours.
+// NewScheme knows every kind that the program works with: Kubernetes' own, Knative Eventing's, Service Catalog's, ours
+// and the Console's.
 func NewScheme() *runtime.Scheme {
 	s := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
@@ -29,6 +30,7 @@ func NewScheme() *runtime.Scheme {
 		sourcesv1.AddToScheme,
 		functionsv1.AddToScheme,
 		kymamessagingv1.AddToScheme,
+		uiv1.AddToScheme,
 	} {
 		// Adding a kind fails only when two Go types claim it: a mistake of this list.
 		utilruntime.Must(add(s))

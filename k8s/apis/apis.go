@@ -6,6 +6,8 @@
 //   - serverless: Function
 //   - messaging: JetStreamChannel
 //
+// Package ui has kinds of others that are only read: no CustomResourceDefinition is made of it.
+//
 // The Go types are the source. After a change of one, "go generate ./k8s/apis/" writes the deep copies and the files in
 // crds anew.
 package apis
