@@ -27,6 +27,9 @@ type Resolver struct {
 	// FunctionLogs returns the last lines that a Function wrote, oldest first. Nil where no Functions run in this
 	// process; the field functionLogs is then MODULE_DISABLED.
 	FunctionLogs func(namespace, name string) []eventmesh.LogLine
+	// ConnectorService is the URL of Kyma's Connector Service, for the field connectorService; that is MODULE_DISABLED when
+	// it is empty.
+	ConnectorService string
 	// Log takes what must not be sent to a client. Nil means slog.Default.
 	Log *slog.Logger
 }
