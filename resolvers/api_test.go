@@ -22,6 +22,7 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/apiserver/pkg/authentication/user"
@@ -36,6 +37,8 @@ import (
 	"github.com/kyma-eventmesh/kyma-console/eventmesh/embedded/knative"
 	"github.com/kyma-eventmesh/kyma-console/k8s"
 	"github.com/kyma-eventmesh/kyma-console/k8s/apis"
+	usagesv1 "github.com/kyma-eventmesh/kyma-console/k8s/apis/servicecatalog/v1alpha1"
+	uiv1 "github.com/kyma-eventmesh/kyma-console/k8s/apis/ui/v1alpha1"
 	"github.com/kyma-eventmesh/kyma-console/k8s/embedded"
 )
 
@@ -164,8 +167,10 @@ func steady(v any) any {
 			switch key {
 			case "creationTimestamp", "lastTransitionTime":
 				v[key] = 0
-			case "UID":
+			case "UID", "uid":
 				v[key] = "uid"
+			case "resourceVersion":
+				v[key] = "1"
 			default:
 				v[key] = steady(value)
 			}
@@ -187,8 +192,34 @@ func steady(v any) any {
 // that user instead of admin. Queries are repeated until the answer is right, for the caches follow a write with some
 // delay; mutations are sent once. Cluster-scoped names must differ from script to script, and a script cannot
 // be played twice in one process: -count=1.
-func TestScripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txtar")
+func TestScripts(t *testing.T) { playAll(t, "testdata/*.txtar") }
+
+// TestScriptsInstalled plays testdata/installed/*.txtar, which are about kinds that are not there before: those of
+// testdata/installed/crds.yaml.
+func TestScriptsInstalled(t *testing.T) {
+	crds, err := os.ReadFile("testdata/installed/crds.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shared.makeObjects(t, crds)
+	for _, kind := range []schema.GroupKind{
+		uiv1.GroupVersion.WithKind("ClusterMicroFrontend").GroupKind(),
+		uiv1.GroupVersion.WithKind("MicroFrontend").GroupKind(),
+		usagesv1.GroupVersion.WithKind("ServiceBindingUsage").GroupKind(),
+	} {
+		err := wait.PollUntilContextTimeout(t.Context(), 10*time.Millisecond, patience, true, func(context.Context) (bool, error) {
+			return shared.cluster.Serves(kind)
+		})
+		if err != nil {
+			t.Fatalf("%s: %v", kind, err)
+		}
+	}
+	playAll(t, "testdata/installed/*.txtar")
+}
+
+func playAll(t *testing.T, pattern string) {
+	t.Helper()
+	files, err := filepath.Glob(pattern)
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no scripts: %v", err)
 	}

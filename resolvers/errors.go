@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -185,7 +187,11 @@ func fieldsOf(err error) []map[string]string {
 		if name == "<nil>" {
 			name = "" // how the API server names the object as a whole
 		}
-		fields = append(fields, map[string]string{"field": name, "message": cause.Message})
+		field := map[string]string{"field": name, "message": cause.Message}
+		// The API server may find the same twice.
+		if !slices.ContainsFunc(fields, func(f map[string]string) bool { return maps.Equal(f, field) }) {
+			fields = append(fields, field)
+		}
 	}
 	return fields
 }

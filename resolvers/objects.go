@@ -92,26 +92,30 @@ func (r *Resolver) writer(ctx context.Context, dryRun *bool) client.Client {
 	return c
 }
 
+// operation is one of a JSON patch, RFC 6902.
+type operation struct {
+	Op    string `json:"op"`
+	Path  string `json:"path"`
+	Value any    `json:"value"`
+}
+
 // replace sets fields of obj, of which namespace and name are set, to new values as a whole, and leaves in obj the object
 // as it is then. The keys of values are JSON pointers whose last part only may be missing. As it is one patch of the latest
 // state, what others write at the same time is neither lost nor overlooked, nor is anything that this program does not know.
 func replace(ctx context.Context, c client.Writer, obj client.Object, values map[string]any) error {
-	type operation struct {
-		Op    string `json:"op"`
-		Path  string `json:"path"`
-		Value any    `json:"value"`
-	}
 	var operations []operation
 	for _, path := range slices.Sorted(maps.Keys(values)) {
 		operations = append(operations, operation{"add", path, values[path]}) // which replaces what is there
 	}
-	patch, err := json.Marshal(operations)
+	return retry.RetryOnConflict(retry.DefaultRetry, func() error { return patch(ctx, c, obj, operations...) })
+}
+
+func patch(ctx context.Context, c client.Writer, obj client.Object, operations ...operation) error {
+	data, err := json.Marshal(operations)
 	if err != nil {
 		return fmt.Errorf("encoding the change: %w", err)
 	}
-	return retry.RetryOnConflict(retry.DefaultRetry, func() error {
-		return c.Patch(ctx, obj, client.RawPatch(types.JSONPatchType, patch))
-	})
+	return c.Patch(ctx, obj, client.RawPatch(types.JSONPatchType, data))
 }
 
 // jsonOf is obj as kubectl shows it: with kind and apiVersion, which objects in memory may lack, and without the notes of

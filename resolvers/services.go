@@ -38,7 +38,8 @@ func hasAny(labels map[string]string, wanted []string) bool {
 	})
 }
 
-// UpdateService leaves it to the API server to say what is wrong with the Service, fields that it does not know included.
+// UpdateService leaves it to the API server to say what is wrong with the Service, fields that it does not know included. It
+// is a patch of the whole, because an update of a Service that does not exist would create it.
 func (r mutationResolver) UpdateService(ctx context.Context, name, namespace string, service map[string]any, dryRun *bool) (*corev1.Service, error) {
 	obj, err := unstructuredOf("service", service)
 	if err != nil {
@@ -47,7 +48,7 @@ func (r mutationResolver) UpdateService(ctx context.Context, name, namespace str
 	if err := sameService(obj, namespace, name); err != nil {
 		return nil, err
 	}
-	if err := strict(r.writer(ctx, dryRun)).Update(ctx, obj); err != nil {
+	if err := patch(ctx, strict(r.writer(ctx, dryRun)), obj, operation{"replace", "", obj.Object}); err != nil {
 		return nil, err
 	}
 	updated := &corev1.Service{}
