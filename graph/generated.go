@@ -13,11 +13,13 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/introspection"
-	"github.com/kubernetes-sigs/service-catalog/pkg/apis/servicecatalog/v1beta1"
+	v1beta11 "github.com/kubernetes-sigs/service-catalog/pkg/apis/servicecatalog/v1beta1"
 	"github.com/kyma-eventmesh/kyma-console/eventmesh"
 	"github.com/kyma-eventmesh/kyma-console/k8s"
 	"github.com/kyma-eventmesh/kyma-console/k8s/apis/applicationconnector/v1alpha1"
+	"github.com/kyma-eventmesh/kyma-console/k8s/apis/rafter/v1beta1"
 	v1alpha11 "github.com/kyma-eventmesh/kyma-console/k8s/apis/serverless/v1alpha1"
+	v1alpha13 "github.com/kyma-eventmesh/kyma-console/k8s/apis/servicecatalog/v1alpha1"
 	v1alpha12 "github.com/kyma-eventmesh/kyma-console/k8s/apis/ui/v1alpha1"
 	"github.com/kyma-eventmesh/kyma-console/resolvers/scalars"
 	gqlparser "github.com/vektah/gqlparser/v2"
@@ -45,7 +47,16 @@ type ResolverRoot interface {
 	Application() ApplicationResolver
 	ApplicationEntry() ApplicationEntryResolver
 	ApplicationService() ApplicationServiceResolver
+	Asset() AssetResolver
+	AssetGroup() AssetGroupResolver
+	AssetGroupStatus() AssetGroupStatusResolver
+	AssetStatus() AssetStatusResolver
 	Broker() BrokerResolver
+	ClusterAsset() ClusterAssetResolver
+	ClusterAssetGroup() ClusterAssetGroupResolver
+	ClusterServiceBroker() ClusterServiceBrokerResolver
+	ClusterServiceClass() ClusterServiceClassResolver
+	ClusterServicePlan() ClusterServicePlanResolver
 	Condition() ConditionResolver
 	Deployment() DeploymentResolver
 	DeploymentCondition() DeploymentConditionResolver
@@ -66,7 +77,11 @@ type ResolverRoot interface {
 	Query() QueryResolver
 	ResourceQuota() ResourceQuotaResolver
 	ResourceQuotaSpec() ResourceQuotaSpecResolver
+	Secret() SecretResolver
 	Service() ServiceResolver
+	ServiceBinding() ServiceBindingResolver
+	ServiceBindingUsage() ServiceBindingUsageResolver
+	ServiceBroker() ServiceBrokerResolver
 	ServiceClass() ServiceClassResolver
 	ServiceInstance() ServiceInstanceResolver
 	ServicePlan() ServicePlanResolver
@@ -125,6 +140,38 @@ type ComplexityRoot struct {
 		Tags                func(childComplexity int) int
 	}
 
+	Asset struct {
+		DisplayName func(childComplexity int) int
+		Files       func(childComplexity int, filterExtensions []string) int
+		Name        func(childComplexity int) int
+		Namespace   func(childComplexity int) int
+		Parameters  func(childComplexity int) int
+		Status      func(childComplexity int) int
+		Type        func(childComplexity int) int
+	}
+
+	AssetGroup struct {
+		Assets      func(childComplexity int, types []string) int
+		Description func(childComplexity int) int
+		DisplayName func(childComplexity int) int
+		GroupName   func(childComplexity int) int
+		Name        func(childComplexity int) int
+		Namespace   func(childComplexity int) int
+		Status      func(childComplexity int) int
+	}
+
+	AssetGroupStatus struct {
+		Message func(childComplexity int) int
+		Phase   func(childComplexity int) int
+		Reason  func(childComplexity int) int
+	}
+
+	AssetStatus struct {
+		Message func(childComplexity int) int
+		Phase   func(childComplexity int) int
+		Reason  func(childComplexity int) int
+	}
+
 	BackendModule struct {
 		Name func(childComplexity int) int
 	}
@@ -147,6 +194,24 @@ type ComplexityRoot struct {
 		Type   func(childComplexity int) int
 	}
 
+	ClusterAsset struct {
+		DisplayName func(childComplexity int) int
+		Files       func(childComplexity int, filterExtensions []string) int
+		Name        func(childComplexity int) int
+		Parameters  func(childComplexity int) int
+		Status      func(childComplexity int) int
+		Type        func(childComplexity int) int
+	}
+
+	ClusterAssetGroup struct {
+		Assets      func(childComplexity int, types []string) int
+		Description func(childComplexity int) int
+		DisplayName func(childComplexity int) int
+		GroupName   func(childComplexity int) int
+		Name        func(childComplexity int) int
+		Status      func(childComplexity int) int
+	}
+
 	ClusterMicroFrontend struct {
 		Category        func(childComplexity int) int
 		Name            func(childComplexity int) int
@@ -155,6 +220,49 @@ type ComplexityRoot struct {
 		PreloadURL      func(childComplexity int) int
 		Version         func(childComplexity int) int
 		ViewBaseURL     func(childComplexity int) int
+	}
+
+	ClusterServiceBroker struct {
+		CreationTimestamp func(childComplexity int) int
+		Labels            func(childComplexity int) int
+		Name              func(childComplexity int) int
+		Status            func(childComplexity int) int
+		URL               func(childComplexity int) int
+	}
+
+	ClusterServiceBrokerEvent struct {
+		ClusterServiceBroker func(childComplexity int) int
+		Type                 func(childComplexity int) int
+	}
+
+	ClusterServiceClass struct {
+		Activated           func(childComplexity int, namespace *string) int
+		ClusterAssetGroup   func(childComplexity int) int
+		CreationTimestamp   func(childComplexity int) int
+		Description         func(childComplexity int) int
+		DisplayName         func(childComplexity int) int
+		DocumentationURL    func(childComplexity int) int
+		ExternalName        func(childComplexity int) int
+		ImageURL            func(childComplexity int) int
+		Instances           func(childComplexity int, namespace *string) int
+		Labels              func(childComplexity int) int
+		LongDescription     func(childComplexity int) int
+		Name                func(childComplexity int) int
+		Plans               func(childComplexity int) int
+		ProviderDisplayName func(childComplexity int) int
+		SupportURL          func(childComplexity int) int
+		Tags                func(childComplexity int) int
+	}
+
+	ClusterServicePlan struct {
+		BindingCreateParameterSchema   func(childComplexity int) int
+		ClusterAssetGroup              func(childComplexity int) int
+		Description                    func(childComplexity int) int
+		DisplayName                    func(childComplexity int) int
+		ExternalName                   func(childComplexity int) int
+		InstanceCreateParameterSchema  func(childComplexity int) int
+		Name                           func(childComplexity int) int
+		RelatedClusterServiceClassName func(childComplexity int) int
 	}
 
 	Condition struct {
@@ -180,8 +288,19 @@ type ComplexityRoot struct {
 		State   func(childComplexity int) int
 	}
 
+	CreateServiceBindingOutput struct {
+		Name                func(childComplexity int) int
+		Namespace           func(childComplexity int) int
+		ServiceInstanceName func(childComplexity int) int
+	}
+
 	DeleteApplicationOutput struct {
 		Name func(childComplexity int) int
+	}
+
+	DeleteServiceBindingOutput struct {
+		Name      func(childComplexity int) int
+		Namespace func(childComplexity int) int
 	}
 
 	Deployment struct {
@@ -217,6 +336,10 @@ type ComplexityRoot struct {
 		ID          func(childComplexity int) int
 	}
 
+	EnvPrefix struct {
+		Name func(childComplexity int) int
+	}
+
 	EventActivation struct {
 		DisplayName func(childComplexity int) int
 		Events      func(childComplexity int) int
@@ -229,6 +352,11 @@ type ComplexityRoot struct {
 		Schema      func(childComplexity int) int
 		Type        func(childComplexity int) int
 		Version     func(childComplexity int) int
+	}
+
+	File struct {
+		Metadata func(childComplexity int) int
+		URL      func(childComplexity int) int
 	}
 
 	Function struct {
@@ -320,6 +448,11 @@ type ComplexityRoot struct {
 		Ingress func(childComplexity int) int
 	}
 
+	LocalObjectReference struct {
+		Kind func(childComplexity int) int
+		Name func(childComplexity int) int
+	}
+
 	MeshObject struct {
 		Kind      func(childComplexity int) int
 		Name      func(childComplexity int) int
@@ -362,14 +495,16 @@ type ComplexityRoot struct {
 		CreateManyTriggers           func(childComplexity int, namespace string, triggers []TriggerCreateInput, ownerRef []v1.OwnerReference) int
 		CreateNamespace              func(childComplexity int, name string, labels map[string]string, dryRun *bool) int
 		CreateResource               func(childComplexity int, namespace string, resource map[string]any, dryRun *bool) int
-		CreateServiceInstance        func(childComplexity int, namespace string, params ServiceInstanceCreateInput) int
+		CreateServiceBinding         func(childComplexity int, serviceBindingName *string, serviceInstanceName string, namespace string, parameters map[string]any, dryRun *bool) int
+		CreateServiceInstance        func(childComplexity int, namespace string, params ServiceInstanceCreateInput, dryRun *bool) int
 		CreateTrigger                func(childComplexity int, namespace string, trigger TriggerCreateInput, ownerRef []v1.OwnerReference) int
 		DeleteApplication            func(childComplexity int, name string, dryRun *bool) int
 		DeleteFunction               func(childComplexity int, namespace string, function FunctionMetadataInput, dryRun *bool) int
 		DeleteManyFunctions          func(childComplexity int, namespace string, functions []FunctionMetadataInput, dryRun *bool) int
 		DeleteNamespace              func(childComplexity int, name string, dryRun *bool) int
 		DeleteService                func(childComplexity int, name string, namespace string, dryRun *bool) int
-		DeleteServiceInstance        func(childComplexity int, name string, namespace string) int
+		DeleteServiceBinding         func(childComplexity int, serviceBindingName string, namespace string, dryRun *bool) int
+		DeleteServiceInstance        func(childComplexity int, name string, namespace string, dryRun *bool) int
 		DeleteTrigger                func(childComplexity int, namespace string, triggerName string) int
 		DisableApplication           func(childComplexity int, application string, namespace string, dryRun *bool) int
 		EnableApplication            func(childComplexity int, application string, namespace string, allServices *bool, services []*v1alpha1.ApplicationMappingService, dryRun *bool) int
@@ -442,6 +577,10 @@ type ComplexityRoot struct {
 		Broker                func(childComplexity int, name string, namespace string) int
 		Brokers               func(childComplexity int, namespace string) int
 		ClusterMicroFrontends func(childComplexity int) int
+		ClusterServiceBroker  func(childComplexity int, name string) int
+		ClusterServiceBrokers func(childComplexity int, first *int, offset *int) int
+		ClusterServiceClass   func(childComplexity int, name string) int
+		ClusterServiceClasses func(childComplexity int, first *int, offset *int) int
 		ConnectorService      func(childComplexity int, application string) int
 		EventActivations      func(childComplexity int, namespace string) int
 		Function              func(childComplexity int, name string, namespace string) int
@@ -455,6 +594,11 @@ type ComplexityRoot struct {
 		ResourceQuotas        func(childComplexity int, namespace string) int
 		SelfSubjectRules      func(childComplexity int, namespace *string) int
 		Service               func(childComplexity int, name string, namespace string) int
+		ServiceBinding        func(childComplexity int, name string, namespace string) int
+		ServiceBindingUsage   func(childComplexity int, name string, namespace string) int
+		ServiceBindingUsages  func(childComplexity int, namespace string, resourceKind *string, resourceName *string) int
+		ServiceBroker         func(childComplexity int, name string, namespace string) int
+		ServiceBrokers        func(childComplexity int, namespace string, first *int, offset *int) int
 		ServiceClass          func(childComplexity int, namespace string, name string) int
 		ServiceClasses        func(childComplexity int, namespace string, first *int, offset *int) int
 		ServiceInstance       func(childComplexity int, name string, namespace string) int
@@ -502,6 +646,17 @@ type ComplexityRoot struct {
 		Memory func(childComplexity int) int
 	}
 
+	Secret struct {
+		Annotations       func(childComplexity int) int
+		CreationTimestamp func(childComplexity int) int
+		Data              func(childComplexity int) int
+		JSON              func(childComplexity int) int
+		Labels            func(childComplexity int) int
+		Name              func(childComplexity int) int
+		Namespace         func(childComplexity int) int
+		Type              func(childComplexity int) int
+	}
+
 	Service struct {
 		ClusterIP         func(childComplexity int) int
 		CreationTimestamp func(childComplexity int) int
@@ -513,8 +668,81 @@ type ComplexityRoot struct {
 		UID               func(childComplexity int) int
 	}
 
+	ServiceBinding struct {
+		Name                func(childComplexity int) int
+		Namespace           func(childComplexity int) int
+		Parameters          func(childComplexity int) int
+		Secret              func(childComplexity int) int
+		ServiceInstanceName func(childComplexity int) int
+		Status              func(childComplexity int) int
+	}
+
+	ServiceBindingEvent struct {
+		ServiceBinding func(childComplexity int) int
+		Type           func(childComplexity int) int
+	}
+
+	ServiceBindingStatus struct {
+		Message func(childComplexity int) int
+		Reason  func(childComplexity int) int
+		Type    func(childComplexity int) int
+	}
+
+	ServiceBindingUsage struct {
+		Name           func(childComplexity int) int
+		Namespace      func(childComplexity int) int
+		Parameters     func(childComplexity int) int
+		ServiceBinding func(childComplexity int) int
+		Status         func(childComplexity int) int
+		UsedBy         func(childComplexity int) int
+	}
+
+	ServiceBindingUsageParameters struct {
+		EnvPrefix func(childComplexity int) int
+	}
+
+	ServiceBindingUsageStatus struct {
+		Message func(childComplexity int) int
+		Reason  func(childComplexity int) int
+		Type    func(childComplexity int) int
+	}
+
+	ServiceBindings struct {
+		Items func(childComplexity int) int
+		Stats func(childComplexity int) int
+	}
+
+	ServiceBindingsStats struct {
+		Failed  func(childComplexity int) int
+		Pending func(childComplexity int) int
+		Ready   func(childComplexity int) int
+		Unknown func(childComplexity int) int
+	}
+
+	ServiceBroker struct {
+		CreationTimestamp func(childComplexity int) int
+		Labels            func(childComplexity int) int
+		Name              func(childComplexity int) int
+		Namespace         func(childComplexity int) int
+		Status            func(childComplexity int) int
+		URL               func(childComplexity int) int
+	}
+
+	ServiceBrokerEvent struct {
+		ServiceBroker func(childComplexity int) int
+		Type          func(childComplexity int) int
+	}
+
+	ServiceBrokerStatus struct {
+		Message func(childComplexity int) int
+		Ready   func(childComplexity int) int
+		Reason  func(childComplexity int) int
+	}
+
 	ServiceClass struct {
 		Activated           func(childComplexity int) int
+		AssetGroup          func(childComplexity int) int
+		ClusterAssetGroup   func(childComplexity int) int
 		CreationTimestamp   func(childComplexity int) int
 		Description         func(childComplexity int) int
 		DisplayName         func(childComplexity int) int
@@ -538,17 +766,21 @@ type ComplexityRoot struct {
 	}
 
 	ServiceInstance struct {
-		Bindable          func(childComplexity int) int
-		ClassReference    func(childComplexity int) int
-		CreationTimestamp func(childComplexity int) int
-		Labels            func(childComplexity int) int
-		Name              func(childComplexity int) int
-		Namespace         func(childComplexity int) int
-		PlanReference     func(childComplexity int) int
-		PlanSpec          func(childComplexity int) int
-		ServiceClass      func(childComplexity int) int
-		ServicePlan       func(childComplexity int) int
-		Status            func(childComplexity int) int
+		Bindable             func(childComplexity int) int
+		ClassReference       func(childComplexity int) int
+		ClusterServiceClass  func(childComplexity int) int
+		ClusterServicePlan   func(childComplexity int) int
+		CreationTimestamp    func(childComplexity int) int
+		Labels               func(childComplexity int) int
+		Name                 func(childComplexity int) int
+		Namespace            func(childComplexity int) int
+		PlanReference        func(childComplexity int) int
+		PlanSpec             func(childComplexity int) int
+		ServiceBindingUsages func(childComplexity int) int
+		ServiceBindings      func(childComplexity int) int
+		ServiceClass         func(childComplexity int) int
+		ServicePlan          func(childComplexity int) int
+		Status               func(childComplexity int) int
 	}
 
 	ServiceInstanceEvent struct {
@@ -569,7 +801,9 @@ type ComplexityRoot struct {
 	}
 
 	ServicePlan struct {
+		AssetGroup                    func(childComplexity int) int
 		BindingCreateParameterSchema  func(childComplexity int) int
+		ClusterAssetGroup             func(childComplexity int) int
 		Description                   func(childComplexity int) int
 		DisplayName                   func(childComplexity int) int
 		ExternalName                  func(childComplexity int) int
@@ -604,14 +838,17 @@ type ComplexityRoot struct {
 	}
 
 	Subscription struct {
-		ApplicationEvent     func(childComplexity int) int
-		BrokerEvent          func(childComplexity int, namespace string) int
-		FunctionEvent        func(childComplexity int, namespace string, functionName *string) int
-		MeshStatusEvent      func(childComplexity int, namespace *string, application *string) int
-		NamespaceEvent       func(childComplexity int, withSystemNamespaces *bool) int
-		ServiceEvent         func(childComplexity int, namespace string) int
-		ServiceInstanceEvent func(childComplexity int, namespace string) int
-		TriggerEvent         func(childComplexity int, namespace string, serviceName *string, subscriber *SubscriberInput) int
+		ApplicationEvent          func(childComplexity int) int
+		BrokerEvent               func(childComplexity int, namespace string) int
+		ClusterServiceBrokerEvent func(childComplexity int) int
+		FunctionEvent             func(childComplexity int, namespace string, functionName *string) int
+		MeshStatusEvent           func(childComplexity int, namespace *string, application *string) int
+		NamespaceEvent            func(childComplexity int, withSystemNamespaces *bool) int
+		ServiceBindingEvent       func(childComplexity int, namespace string) int
+		ServiceBrokerEvent        func(childComplexity int, namespace string) int
+		ServiceEvent              func(childComplexity int, namespace string) int
+		ServiceInstanceEvent      func(childComplexity int, namespace string) int
+		TriggerEvent              func(childComplexity int, namespace string, serviceName *string, subscriber *SubscriberInput) int
 	}
 
 	Trigger struct {
@@ -675,6 +912,25 @@ type ApplicationEntryResolver interface {
 type ApplicationServiceResolver interface {
 	Entries(ctx context.Context, obj *v1alpha1.Service) ([]v1alpha1.Entry, error)
 }
+type AssetResolver interface {
+	Parameters(ctx context.Context, obj *v1beta1.Asset) (map[string]any, error)
+	Type(ctx context.Context, obj *v1beta1.Asset) (string, error)
+	Files(ctx context.Context, obj *v1beta1.Asset, filterExtensions []string) ([]File, error)
+
+	DisplayName(ctx context.Context, obj *v1beta1.Asset) (*string, error)
+}
+type AssetGroupResolver interface {
+	GroupName(ctx context.Context, obj *v1beta1.AssetGroup) (string, error)
+	Assets(ctx context.Context, obj *v1beta1.AssetGroup, types []string) ([]v1beta1.Asset, error)
+	DisplayName(ctx context.Context, obj *v1beta1.AssetGroup) (string, error)
+	Description(ctx context.Context, obj *v1beta1.AssetGroup) (string, error)
+}
+type AssetGroupStatusResolver interface {
+	Phase(ctx context.Context, obj *v1beta1.AssetGroupStatus) (AssetGroupPhaseType, error)
+}
+type AssetStatusResolver interface {
+	Phase(ctx context.Context, obj *v1beta1.AssetStatus) (AssetPhaseType, error)
+}
 type BrokerResolver interface {
 	Labels(ctx context.Context, obj *v11.Broker) (map[string]string, error)
 	URL(ctx context.Context, obj *v11.Broker) (*string, error)
@@ -684,6 +940,51 @@ type BrokerResolver interface {
 	Status(ctx context.Context, obj *v11.Broker) (eventmesh.Verdict, error)
 	Conditions(ctx context.Context, obj *v11.Broker) ([]apis.Condition, error)
 	Triggers(ctx context.Context, obj *v11.Broker) ([]v11.Trigger, error)
+}
+type ClusterAssetResolver interface {
+	Parameters(ctx context.Context, obj *v1beta1.ClusterAsset) (map[string]any, error)
+	Type(ctx context.Context, obj *v1beta1.ClusterAsset) (string, error)
+	Files(ctx context.Context, obj *v1beta1.ClusterAsset, filterExtensions []string) ([]File, error)
+
+	DisplayName(ctx context.Context, obj *v1beta1.ClusterAsset) (*string, error)
+}
+type ClusterAssetGroupResolver interface {
+	GroupName(ctx context.Context, obj *v1beta1.ClusterAssetGroup) (string, error)
+	Assets(ctx context.Context, obj *v1beta1.ClusterAssetGroup, types []string) ([]v1beta1.ClusterAsset, error)
+	DisplayName(ctx context.Context, obj *v1beta1.ClusterAssetGroup) (string, error)
+	Description(ctx context.Context, obj *v1beta1.ClusterAssetGroup) (string, error)
+}
+type ClusterServiceBrokerResolver interface {
+	Status(ctx context.Context, obj *v1beta11.ClusterServiceBroker) (*ServiceBrokerStatus, error)
+
+	URL(ctx context.Context, obj *v1beta11.ClusterServiceBroker) (string, error)
+	Labels(ctx context.Context, obj *v1beta11.ClusterServiceBroker) (map[string]string, error)
+}
+type ClusterServiceClassResolver interface {
+	ExternalName(ctx context.Context, obj *v1beta11.ClusterServiceClass) (string, error)
+	DisplayName(ctx context.Context, obj *v1beta11.ClusterServiceClass) (*string, error)
+
+	Description(ctx context.Context, obj *v1beta11.ClusterServiceClass) (string, error)
+	LongDescription(ctx context.Context, obj *v1beta11.ClusterServiceClass) (*string, error)
+	ImageURL(ctx context.Context, obj *v1beta11.ClusterServiceClass) (*string, error)
+	DocumentationURL(ctx context.Context, obj *v1beta11.ClusterServiceClass) (*string, error)
+	SupportURL(ctx context.Context, obj *v1beta11.ClusterServiceClass) (*string, error)
+	ProviderDisplayName(ctx context.Context, obj *v1beta11.ClusterServiceClass) (*string, error)
+	Tags(ctx context.Context, obj *v1beta11.ClusterServiceClass) ([]string, error)
+	Labels(ctx context.Context, obj *v1beta11.ClusterServiceClass) (map[string]string, error)
+	Plans(ctx context.Context, obj *v1beta11.ClusterServiceClass) ([]v1beta11.ClusterServicePlan, error)
+	Activated(ctx context.Context, obj *v1beta11.ClusterServiceClass, namespace *string) (bool, error)
+	Instances(ctx context.Context, obj *v1beta11.ClusterServiceClass, namespace *string) ([]v1beta11.ServiceInstance, error)
+	ClusterAssetGroup(ctx context.Context, obj *v1beta11.ClusterServiceClass) (*v1beta1.ClusterAssetGroup, error)
+}
+type ClusterServicePlanResolver interface {
+	DisplayName(ctx context.Context, obj *v1beta11.ClusterServicePlan) (*string, error)
+	ExternalName(ctx context.Context, obj *v1beta11.ClusterServicePlan) (string, error)
+	Description(ctx context.Context, obj *v1beta11.ClusterServicePlan) (string, error)
+	RelatedClusterServiceClassName(ctx context.Context, obj *v1beta11.ClusterServicePlan) (string, error)
+	InstanceCreateParameterSchema(ctx context.Context, obj *v1beta11.ClusterServicePlan) (map[string]any, error)
+	BindingCreateParameterSchema(ctx context.Context, obj *v1beta11.ClusterServicePlan) (map[string]any, error)
+	ClusterAssetGroup(ctx context.Context, obj *v1beta11.ClusterServicePlan) (*v1beta1.ClusterAssetGroup, error)
 }
 type ConditionResolver interface {
 	Type(ctx context.Context, obj *apis.Condition) (string, error)
@@ -751,8 +1052,10 @@ type MutationResolver interface {
 	EnableApplication(ctx context.Context, application string, namespace string, allServices *bool, services []*v1alpha1.ApplicationMappingService, dryRun *bool) (*ApplicationMapping, error)
 	OverloadApplication(ctx context.Context, application string, namespace string, allServices *bool, services []*v1alpha1.ApplicationMappingService, dryRun *bool) (*ApplicationMapping, error)
 	DisableApplication(ctx context.Context, application string, namespace string, dryRun *bool) (*ApplicationMapping, error)
-	CreateServiceInstance(ctx context.Context, namespace string, params ServiceInstanceCreateInput) (*v1beta1.ServiceInstance, error)
-	DeleteServiceInstance(ctx context.Context, name string, namespace string) (*v1beta1.ServiceInstance, error)
+	CreateServiceInstance(ctx context.Context, namespace string, params ServiceInstanceCreateInput, dryRun *bool) (*v1beta11.ServiceInstance, error)
+	DeleteServiceInstance(ctx context.Context, name string, namespace string, dryRun *bool) (*v1beta11.ServiceInstance, error)
+	CreateServiceBinding(ctx context.Context, serviceBindingName *string, serviceInstanceName string, namespace string, parameters map[string]any, dryRun *bool) (*CreateServiceBindingOutput, error)
+	DeleteServiceBinding(ctx context.Context, serviceBindingName string, namespace string, dryRun *bool) (*DeleteServiceBindingOutput, error)
 	CreateNamespace(ctx context.Context, name string, labels map[string]string, dryRun *bool) (*v13.Namespace, error)
 	UpdateNamespace(ctx context.Context, name string, labels map[string]string, dryRun *bool) (*v13.Namespace, error)
 	DeleteNamespace(ctx context.Context, name string, dryRun *bool) (*v13.Namespace, error)
@@ -806,10 +1109,19 @@ type QueryResolver interface {
 	Applications(ctx context.Context, namespace *string, first *int, offset *int) ([]v1alpha1.Application, error)
 	EventActivations(ctx context.Context, namespace string) ([]v1alpha1.EventActivation, error)
 	ConnectorService(ctx context.Context, application string) (*ConnectorService, error)
-	ServiceClass(ctx context.Context, namespace string, name string) (*v1beta1.ServiceClass, error)
-	ServiceClasses(ctx context.Context, namespace string, first *int, offset *int) ([]v1beta1.ServiceClass, error)
-	ServiceInstance(ctx context.Context, name string, namespace string) (*v1beta1.ServiceInstance, error)
-	ServiceInstances(ctx context.Context, namespace string, first *int, offset *int, status *eventmesh.InstancePhase) ([]v1beta1.ServiceInstance, error)
+	ServiceClass(ctx context.Context, namespace string, name string) (*v1beta11.ServiceClass, error)
+	ServiceClasses(ctx context.Context, namespace string, first *int, offset *int) ([]v1beta11.ServiceClass, error)
+	ClusterServiceClass(ctx context.Context, name string) (*v1beta11.ClusterServiceClass, error)
+	ClusterServiceClasses(ctx context.Context, first *int, offset *int) ([]v1beta11.ClusterServiceClass, error)
+	ServiceBroker(ctx context.Context, name string, namespace string) (*v1beta11.ServiceBroker, error)
+	ServiceBrokers(ctx context.Context, namespace string, first *int, offset *int) ([]v1beta11.ServiceBroker, error)
+	ClusterServiceBroker(ctx context.Context, name string) (*v1beta11.ClusterServiceBroker, error)
+	ClusterServiceBrokers(ctx context.Context, first *int, offset *int) ([]v1beta11.ClusterServiceBroker, error)
+	ServiceInstance(ctx context.Context, name string, namespace string) (*v1beta11.ServiceInstance, error)
+	ServiceInstances(ctx context.Context, namespace string, first *int, offset *int, status *eventmesh.InstancePhase) ([]v1beta11.ServiceInstance, error)
+	ServiceBinding(ctx context.Context, name string, namespace string) (*v1beta11.ServiceBinding, error)
+	ServiceBindingUsage(ctx context.Context, name string, namespace string) (*v1alpha13.ServiceBindingUsage, error)
+	ServiceBindingUsages(ctx context.Context, namespace string, resourceKind *string, resourceName *string) ([]v1alpha13.ServiceBindingUsage, error)
 	Namespace(ctx context.Context, name string) (*v13.Namespace, error)
 	Namespaces(ctx context.Context, withSystemNamespaces *bool, withInactiveStatus *bool) ([]v13.Namespace, error)
 	ResourceQuotas(ctx context.Context, namespace string) ([]v13.ResourceQuota, error)
@@ -835,6 +1147,14 @@ type ResourceQuotaResolver interface {
 type ResourceQuotaSpecResolver interface {
 	Hard(ctx context.Context, obj *v13.ResourceQuotaSpec) (*ResourceQuotaHard, error)
 }
+type SecretResolver interface {
+	Data(ctx context.Context, obj *v13.Secret) (map[string]any, error)
+	Type(ctx context.Context, obj *v13.Secret) (string, error)
+
+	Labels(ctx context.Context, obj *v13.Secret) (map[string]any, error)
+	Annotations(ctx context.Context, obj *v13.Secret) (map[string]any, error)
+	JSON(ctx context.Context, obj *v13.Secret) (map[string]any, error)
+}
 type ServiceResolver interface {
 	ClusterIP(ctx context.Context, obj *v13.Service) (string, error)
 
@@ -844,40 +1164,67 @@ type ServiceResolver interface {
 	JSON(ctx context.Context, obj *v13.Service) (map[string]any, error)
 	UID(ctx context.Context, obj *v13.Service) (string, error)
 }
-type ServiceClassResolver interface {
-	ExternalName(ctx context.Context, obj *v1beta1.ServiceClass) (string, error)
-	DisplayName(ctx context.Context, obj *v1beta1.ServiceClass) (*string, error)
+type ServiceBindingResolver interface {
+	ServiceInstanceName(ctx context.Context, obj *v1beta11.ServiceBinding) (string, error)
 
-	Description(ctx context.Context, obj *v1beta1.ServiceClass) (string, error)
-	LongDescription(ctx context.Context, obj *v1beta1.ServiceClass) (*string, error)
-	ImageURL(ctx context.Context, obj *v1beta1.ServiceClass) (*string, error)
-	DocumentationURL(ctx context.Context, obj *v1beta1.ServiceClass) (*string, error)
-	SupportURL(ctx context.Context, obj *v1beta1.ServiceClass) (*string, error)
-	ProviderDisplayName(ctx context.Context, obj *v1beta1.ServiceClass) (*string, error)
-	Tags(ctx context.Context, obj *v1beta1.ServiceClass) ([]string, error)
-	Labels(ctx context.Context, obj *v1beta1.ServiceClass) (map[string]string, error)
-	Plans(ctx context.Context, obj *v1beta1.ServiceClass) ([]v1beta1.ServicePlan, error)
-	Activated(ctx context.Context, obj *v1beta1.ServiceClass) (bool, error)
-	Instances(ctx context.Context, obj *v1beta1.ServiceClass) ([]v1beta1.ServiceInstance, error)
+	Secret(ctx context.Context, obj *v1beta11.ServiceBinding) (*v13.Secret, error)
+	Status(ctx context.Context, obj *v1beta11.ServiceBinding) (*ServiceBindingStatus, error)
+	Parameters(ctx context.Context, obj *v1beta11.ServiceBinding) (map[string]any, error)
+}
+type ServiceBindingUsageResolver interface {
+	ServiceBinding(ctx context.Context, obj *v1alpha13.ServiceBindingUsage) (*v1beta11.ServiceBinding, error)
+	UsedBy(ctx context.Context, obj *v1alpha13.ServiceBindingUsage) (*v1alpha13.LocalReferenceByKindAndName, error)
+	Parameters(ctx context.Context, obj *v1alpha13.ServiceBindingUsage) (*v1alpha13.Parameters, error)
+	Status(ctx context.Context, obj *v1alpha13.ServiceBindingUsage) (*ServiceBindingUsageStatus, error)
+}
+type ServiceBrokerResolver interface {
+	Status(ctx context.Context, obj *v1beta11.ServiceBroker) (*ServiceBrokerStatus, error)
+
+	URL(ctx context.Context, obj *v1beta11.ServiceBroker) (string, error)
+	Labels(ctx context.Context, obj *v1beta11.ServiceBroker) (map[string]string, error)
+}
+type ServiceClassResolver interface {
+	ExternalName(ctx context.Context, obj *v1beta11.ServiceClass) (string, error)
+	DisplayName(ctx context.Context, obj *v1beta11.ServiceClass) (*string, error)
+
+	Description(ctx context.Context, obj *v1beta11.ServiceClass) (string, error)
+	LongDescription(ctx context.Context, obj *v1beta11.ServiceClass) (*string, error)
+	ImageURL(ctx context.Context, obj *v1beta11.ServiceClass) (*string, error)
+	DocumentationURL(ctx context.Context, obj *v1beta11.ServiceClass) (*string, error)
+	SupportURL(ctx context.Context, obj *v1beta11.ServiceClass) (*string, error)
+	ProviderDisplayName(ctx context.Context, obj *v1beta11.ServiceClass) (*string, error)
+	Tags(ctx context.Context, obj *v1beta11.ServiceClass) ([]string, error)
+	Labels(ctx context.Context, obj *v1beta11.ServiceClass) (map[string]string, error)
+	Plans(ctx context.Context, obj *v1beta11.ServiceClass) ([]v1beta11.ServicePlan, error)
+	Activated(ctx context.Context, obj *v1beta11.ServiceClass) (bool, error)
+	Instances(ctx context.Context, obj *v1beta11.ServiceClass) ([]v1beta11.ServiceInstance, error)
+	ClusterAssetGroup(ctx context.Context, obj *v1beta11.ServiceClass) (*v1beta1.ClusterAssetGroup, error)
+	AssetGroup(ctx context.Context, obj *v1beta11.ServiceClass) (*v1beta1.AssetGroup, error)
 }
 type ServiceInstanceResolver interface {
-	PlanSpec(ctx context.Context, obj *v1beta1.ServiceInstance) (map[string]any, error)
+	PlanSpec(ctx context.Context, obj *v1beta11.ServiceInstance) (map[string]any, error)
 
-	Labels(ctx context.Context, obj *v1beta1.ServiceInstance) ([]string, error)
-	Status(ctx context.Context, obj *v1beta1.ServiceInstance) (*eventmesh.InstanceStatus, error)
-	ClassReference(ctx context.Context, obj *v1beta1.ServiceInstance) (*ServiceInstanceResourceRef, error)
-	PlanReference(ctx context.Context, obj *v1beta1.ServiceInstance) (*ServiceInstanceResourceRef, error)
-	ServiceClass(ctx context.Context, obj *v1beta1.ServiceInstance) (*v1beta1.ServiceClass, error)
-	ServicePlan(ctx context.Context, obj *v1beta1.ServiceInstance) (*v1beta1.ServicePlan, error)
-	Bindable(ctx context.Context, obj *v1beta1.ServiceInstance) (bool, error)
+	Labels(ctx context.Context, obj *v1beta11.ServiceInstance) ([]string, error)
+	Status(ctx context.Context, obj *v1beta11.ServiceInstance) (*eventmesh.InstanceStatus, error)
+	ClassReference(ctx context.Context, obj *v1beta11.ServiceInstance) (*ServiceInstanceResourceRef, error)
+	PlanReference(ctx context.Context, obj *v1beta11.ServiceInstance) (*ServiceInstanceResourceRef, error)
+	ServiceClass(ctx context.Context, obj *v1beta11.ServiceInstance) (*v1beta11.ServiceClass, error)
+	ClusterServiceClass(ctx context.Context, obj *v1beta11.ServiceInstance) (*v1beta11.ClusterServiceClass, error)
+	ServicePlan(ctx context.Context, obj *v1beta11.ServiceInstance) (*v1beta11.ServicePlan, error)
+	ClusterServicePlan(ctx context.Context, obj *v1beta11.ServiceInstance) (*v1beta11.ClusterServicePlan, error)
+	Bindable(ctx context.Context, obj *v1beta11.ServiceInstance) (bool, error)
+	ServiceBindings(ctx context.Context, obj *v1beta11.ServiceInstance) (*ServiceBindings, error)
+	ServiceBindingUsages(ctx context.Context, obj *v1beta11.ServiceInstance) ([]v1alpha13.ServiceBindingUsage, error)
 }
 type ServicePlanResolver interface {
-	DisplayName(ctx context.Context, obj *v1beta1.ServicePlan) (*string, error)
-	ExternalName(ctx context.Context, obj *v1beta1.ServicePlan) (string, error)
-	Description(ctx context.Context, obj *v1beta1.ServicePlan) (string, error)
-	RelatedServiceClassName(ctx context.Context, obj *v1beta1.ServicePlan) (string, error)
-	InstanceCreateParameterSchema(ctx context.Context, obj *v1beta1.ServicePlan) (map[string]any, error)
-	BindingCreateParameterSchema(ctx context.Context, obj *v1beta1.ServicePlan) (map[string]any, error)
+	DisplayName(ctx context.Context, obj *v1beta11.ServicePlan) (*string, error)
+	ExternalName(ctx context.Context, obj *v1beta11.ServicePlan) (string, error)
+	Description(ctx context.Context, obj *v1beta11.ServicePlan) (string, error)
+	RelatedServiceClassName(ctx context.Context, obj *v1beta11.ServicePlan) (string, error)
+	InstanceCreateParameterSchema(ctx context.Context, obj *v1beta11.ServicePlan) (map[string]any, error)
+	BindingCreateParameterSchema(ctx context.Context, obj *v1beta11.ServicePlan) (map[string]any, error)
+	ClusterAssetGroup(ctx context.Context, obj *v1beta11.ServicePlan) (*v1beta1.ClusterAssetGroup, error)
+	AssetGroup(ctx context.Context, obj *v1beta11.ServicePlan) (*v1beta1.AssetGroup, error)
 }
 type ServicePortResolver interface {
 	ServiceProtocol(ctx context.Context, obj *v13.ServicePort) (ServiceProtocol, error)
@@ -890,6 +1237,9 @@ type SubscriberResolver interface {
 type SubscriptionResolver interface {
 	ApplicationEvent(ctx context.Context) (<-chan *ApplicationEvent, error)
 	ServiceInstanceEvent(ctx context.Context, namespace string) (<-chan *ServiceInstanceEvent, error)
+	ServiceBindingEvent(ctx context.Context, namespace string) (<-chan *ServiceBindingEvent, error)
+	ServiceBrokerEvent(ctx context.Context, namespace string) (<-chan *ServiceBrokerEvent, error)
+	ClusterServiceBrokerEvent(ctx context.Context) (<-chan *ClusterServiceBrokerEvent, error)
 	NamespaceEvent(ctx context.Context, withSystemNamespaces *bool) (<-chan *NamespaceEvent, error)
 	ServiceEvent(ctx context.Context, namespace string) (<-chan *ServiceEvent, error)
 	FunctionEvent(ctx context.Context, namespace string, functionName *string) (<-chan *FunctionEvent, error)
@@ -1087,6 +1437,140 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.ApplicationService.Tags(childComplexity), true
 
+	case "Asset.displayName":
+		if e.ComplexityRoot.Asset.DisplayName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Asset.DisplayName(childComplexity), true
+	case "Asset.files":
+		if e.ComplexityRoot.Asset.Files == nil {
+			break
+		}
+
+		args, err := ec.field_Asset_files_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Asset.Files(childComplexity, args["filterExtensions"].([]string)), true
+	case "Asset.name":
+		if e.ComplexityRoot.Asset.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Asset.Name(childComplexity), true
+	case "Asset.namespace":
+		if e.ComplexityRoot.Asset.Namespace == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Asset.Namespace(childComplexity), true
+	case "Asset.parameters":
+		if e.ComplexityRoot.Asset.Parameters == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Asset.Parameters(childComplexity), true
+	case "Asset.status":
+		if e.ComplexityRoot.Asset.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Asset.Status(childComplexity), true
+	case "Asset.type":
+		if e.ComplexityRoot.Asset.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Asset.Type(childComplexity), true
+
+	case "AssetGroup.assets":
+		if e.ComplexityRoot.AssetGroup.Assets == nil {
+			break
+		}
+
+		args, err := ec.field_AssetGroup_assets_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.AssetGroup.Assets(childComplexity, args["types"].([]string)), true
+	case "AssetGroup.description":
+		if e.ComplexityRoot.AssetGroup.Description == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AssetGroup.Description(childComplexity), true
+	case "AssetGroup.displayName":
+		if e.ComplexityRoot.AssetGroup.DisplayName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AssetGroup.DisplayName(childComplexity), true
+	case "AssetGroup.groupName":
+		if e.ComplexityRoot.AssetGroup.GroupName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AssetGroup.GroupName(childComplexity), true
+	case "AssetGroup.name":
+		if e.ComplexityRoot.AssetGroup.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AssetGroup.Name(childComplexity), true
+	case "AssetGroup.namespace":
+		if e.ComplexityRoot.AssetGroup.Namespace == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AssetGroup.Namespace(childComplexity), true
+	case "AssetGroup.status":
+		if e.ComplexityRoot.AssetGroup.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AssetGroup.Status(childComplexity), true
+
+	case "AssetGroupStatus.message":
+		if e.ComplexityRoot.AssetGroupStatus.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AssetGroupStatus.Message(childComplexity), true
+	case "AssetGroupStatus.phase":
+		if e.ComplexityRoot.AssetGroupStatus.Phase == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AssetGroupStatus.Phase(childComplexity), true
+	case "AssetGroupStatus.reason":
+		if e.ComplexityRoot.AssetGroupStatus.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AssetGroupStatus.Reason(childComplexity), true
+
+	case "AssetStatus.message":
+		if e.ComplexityRoot.AssetStatus.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AssetStatus.Message(childComplexity), true
+	case "AssetStatus.phase":
+		if e.ComplexityRoot.AssetStatus.Phase == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AssetStatus.Phase(childComplexity), true
+	case "AssetStatus.reason":
+		if e.ComplexityRoot.AssetStatus.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AssetStatus.Reason(childComplexity), true
+
 	case "BackendModule.name":
 		if e.ComplexityRoot.BackendModule.Name == nil {
 			break
@@ -1168,6 +1652,90 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.BrokerEvent.Type(childComplexity), true
 
+	case "ClusterAsset.displayName":
+		if e.ComplexityRoot.ClusterAsset.DisplayName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterAsset.DisplayName(childComplexity), true
+	case "ClusterAsset.files":
+		if e.ComplexityRoot.ClusterAsset.Files == nil {
+			break
+		}
+
+		args, err := ec.field_ClusterAsset_files_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.ClusterAsset.Files(childComplexity, args["filterExtensions"].([]string)), true
+	case "ClusterAsset.name":
+		if e.ComplexityRoot.ClusterAsset.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterAsset.Name(childComplexity), true
+	case "ClusterAsset.parameters":
+		if e.ComplexityRoot.ClusterAsset.Parameters == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterAsset.Parameters(childComplexity), true
+	case "ClusterAsset.status":
+		if e.ComplexityRoot.ClusterAsset.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterAsset.Status(childComplexity), true
+	case "ClusterAsset.type":
+		if e.ComplexityRoot.ClusterAsset.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterAsset.Type(childComplexity), true
+
+	case "ClusterAssetGroup.assets":
+		if e.ComplexityRoot.ClusterAssetGroup.Assets == nil {
+			break
+		}
+
+		args, err := ec.field_ClusterAssetGroup_assets_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.ClusterAssetGroup.Assets(childComplexity, args["types"].([]string)), true
+	case "ClusterAssetGroup.description":
+		if e.ComplexityRoot.ClusterAssetGroup.Description == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterAssetGroup.Description(childComplexity), true
+	case "ClusterAssetGroup.displayName":
+		if e.ComplexityRoot.ClusterAssetGroup.DisplayName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterAssetGroup.DisplayName(childComplexity), true
+	case "ClusterAssetGroup.groupName":
+		if e.ComplexityRoot.ClusterAssetGroup.GroupName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterAssetGroup.GroupName(childComplexity), true
+	case "ClusterAssetGroup.name":
+		if e.ComplexityRoot.ClusterAssetGroup.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterAssetGroup.Name(childComplexity), true
+	case "ClusterAssetGroup.status":
+		if e.ComplexityRoot.ClusterAssetGroup.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterAssetGroup.Status(childComplexity), true
+
 	case "ClusterMicroFrontend.category":
 		if e.ComplexityRoot.ClusterMicroFrontend.Category == nil {
 			break
@@ -1210,6 +1778,206 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.ClusterMicroFrontend.ViewBaseURL(childComplexity), true
+
+	case "ClusterServiceBroker.creationTimestamp":
+		if e.ComplexityRoot.ClusterServiceBroker.CreationTimestamp == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceBroker.CreationTimestamp(childComplexity), true
+	case "ClusterServiceBroker.labels":
+		if e.ComplexityRoot.ClusterServiceBroker.Labels == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceBroker.Labels(childComplexity), true
+	case "ClusterServiceBroker.name":
+		if e.ComplexityRoot.ClusterServiceBroker.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceBroker.Name(childComplexity), true
+	case "ClusterServiceBroker.status":
+		if e.ComplexityRoot.ClusterServiceBroker.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceBroker.Status(childComplexity), true
+	case "ClusterServiceBroker.url":
+		if e.ComplexityRoot.ClusterServiceBroker.URL == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceBroker.URL(childComplexity), true
+
+	case "ClusterServiceBrokerEvent.clusterServiceBroker":
+		if e.ComplexityRoot.ClusterServiceBrokerEvent.ClusterServiceBroker == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceBrokerEvent.ClusterServiceBroker(childComplexity), true
+	case "ClusterServiceBrokerEvent.type":
+		if e.ComplexityRoot.ClusterServiceBrokerEvent.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceBrokerEvent.Type(childComplexity), true
+
+	case "ClusterServiceClass.activated":
+		if e.ComplexityRoot.ClusterServiceClass.Activated == nil {
+			break
+		}
+
+		args, err := ec.field_ClusterServiceClass_activated_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.ClusterServiceClass.Activated(childComplexity, args["namespace"].(*string)), true
+	case "ClusterServiceClass.clusterAssetGroup":
+		if e.ComplexityRoot.ClusterServiceClass.ClusterAssetGroup == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceClass.ClusterAssetGroup(childComplexity), true
+	case "ClusterServiceClass.creationTimestamp":
+		if e.ComplexityRoot.ClusterServiceClass.CreationTimestamp == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceClass.CreationTimestamp(childComplexity), true
+	case "ClusterServiceClass.description":
+		if e.ComplexityRoot.ClusterServiceClass.Description == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceClass.Description(childComplexity), true
+	case "ClusterServiceClass.displayName":
+		if e.ComplexityRoot.ClusterServiceClass.DisplayName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceClass.DisplayName(childComplexity), true
+	case "ClusterServiceClass.documentationUrl":
+		if e.ComplexityRoot.ClusterServiceClass.DocumentationURL == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceClass.DocumentationURL(childComplexity), true
+	case "ClusterServiceClass.externalName":
+		if e.ComplexityRoot.ClusterServiceClass.ExternalName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceClass.ExternalName(childComplexity), true
+	case "ClusterServiceClass.imageUrl":
+		if e.ComplexityRoot.ClusterServiceClass.ImageURL == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceClass.ImageURL(childComplexity), true
+	case "ClusterServiceClass.instances":
+		if e.ComplexityRoot.ClusterServiceClass.Instances == nil {
+			break
+		}
+
+		args, err := ec.field_ClusterServiceClass_instances_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.ClusterServiceClass.Instances(childComplexity, args["namespace"].(*string)), true
+	case "ClusterServiceClass.labels":
+		if e.ComplexityRoot.ClusterServiceClass.Labels == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceClass.Labels(childComplexity), true
+	case "ClusterServiceClass.longDescription":
+		if e.ComplexityRoot.ClusterServiceClass.LongDescription == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceClass.LongDescription(childComplexity), true
+	case "ClusterServiceClass.name":
+		if e.ComplexityRoot.ClusterServiceClass.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceClass.Name(childComplexity), true
+	case "ClusterServiceClass.plans":
+		if e.ComplexityRoot.ClusterServiceClass.Plans == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceClass.Plans(childComplexity), true
+	case "ClusterServiceClass.providerDisplayName":
+		if e.ComplexityRoot.ClusterServiceClass.ProviderDisplayName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceClass.ProviderDisplayName(childComplexity), true
+	case "ClusterServiceClass.supportUrl":
+		if e.ComplexityRoot.ClusterServiceClass.SupportURL == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceClass.SupportURL(childComplexity), true
+	case "ClusterServiceClass.tags":
+		if e.ComplexityRoot.ClusterServiceClass.Tags == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceClass.Tags(childComplexity), true
+
+	case "ClusterServicePlan.bindingCreateParameterSchema":
+		if e.ComplexityRoot.ClusterServicePlan.BindingCreateParameterSchema == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServicePlan.BindingCreateParameterSchema(childComplexity), true
+	case "ClusterServicePlan.clusterAssetGroup":
+		if e.ComplexityRoot.ClusterServicePlan.ClusterAssetGroup == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServicePlan.ClusterAssetGroup(childComplexity), true
+	case "ClusterServicePlan.description":
+		if e.ComplexityRoot.ClusterServicePlan.Description == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServicePlan.Description(childComplexity), true
+	case "ClusterServicePlan.displayName":
+		if e.ComplexityRoot.ClusterServicePlan.DisplayName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServicePlan.DisplayName(childComplexity), true
+	case "ClusterServicePlan.externalName":
+		if e.ComplexityRoot.ClusterServicePlan.ExternalName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServicePlan.ExternalName(childComplexity), true
+	case "ClusterServicePlan.instanceCreateParameterSchema":
+		if e.ComplexityRoot.ClusterServicePlan.InstanceCreateParameterSchema == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServicePlan.InstanceCreateParameterSchema(childComplexity), true
+	case "ClusterServicePlan.name":
+		if e.ComplexityRoot.ClusterServicePlan.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServicePlan.Name(childComplexity), true
+	case "ClusterServicePlan.relatedClusterServiceClassName":
+		if e.ComplexityRoot.ClusterServicePlan.RelatedClusterServiceClassName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServicePlan.RelatedClusterServiceClassName(childComplexity), true
 
 	case "Condition.lastTransitionTime":
 		if e.ComplexityRoot.Condition.LastTransitionTime == nil {
@@ -1281,12 +2049,44 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.ContainerState.State(childComplexity), true
 
+	case "CreateServiceBindingOutput.name":
+		if e.ComplexityRoot.CreateServiceBindingOutput.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CreateServiceBindingOutput.Name(childComplexity), true
+	case "CreateServiceBindingOutput.namespace":
+		if e.ComplexityRoot.CreateServiceBindingOutput.Namespace == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CreateServiceBindingOutput.Namespace(childComplexity), true
+	case "CreateServiceBindingOutput.serviceInstanceName":
+		if e.ComplexityRoot.CreateServiceBindingOutput.ServiceInstanceName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CreateServiceBindingOutput.ServiceInstanceName(childComplexity), true
+
 	case "DeleteApplicationOutput.name":
 		if e.ComplexityRoot.DeleteApplicationOutput.Name == nil {
 			break
 		}
 
 		return e.ComplexityRoot.DeleteApplicationOutput.Name(childComplexity), true
+
+	case "DeleteServiceBindingOutput.name":
+		if e.ComplexityRoot.DeleteServiceBindingOutput.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeleteServiceBindingOutput.Name(childComplexity), true
+	case "DeleteServiceBindingOutput.namespace":
+		if e.ComplexityRoot.DeleteServiceBindingOutput.Namespace == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeleteServiceBindingOutput.Namespace(childComplexity), true
 
 	case "Deployment.boundServiceInstanceNames":
 		if e.ComplexityRoot.Deployment.BoundServiceInstanceNames == nil {
@@ -1418,6 +2218,13 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.EnabledApplicationService.ID(childComplexity), true
 
+	case "EnvPrefix.name":
+		if e.ComplexityRoot.EnvPrefix.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EnvPrefix.Name(childComplexity), true
+
 	case "EventActivation.displayName":
 		if e.ComplexityRoot.EventActivation.DisplayName == nil {
 			break
@@ -1467,6 +2274,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.EventActivationEvent.Version(childComplexity), true
+
+	case "File.metadata":
+		if e.ComplexityRoot.File.Metadata == nil {
+			break
+		}
+
+		return e.ComplexityRoot.File.Metadata(childComplexity), true
+	case "File.url":
+		if e.ComplexityRoot.File.URL == nil {
+			break
+		}
+
+		return e.ComplexityRoot.File.URL(childComplexity), true
 
 	case "Function.baseDir":
 		if e.ComplexityRoot.Function.BaseDir == nil {
@@ -1764,6 +2584,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.LoadBalancerStatus.Ingress(childComplexity), true
 
+	case "LocalObjectReference.kind":
+		if e.ComplexityRoot.LocalObjectReference.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LocalObjectReference.Kind(childComplexity), true
+	case "LocalObjectReference.name":
+		if e.ComplexityRoot.LocalObjectReference.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LocalObjectReference.Name(childComplexity), true
+
 	case "MeshObject.kind":
 		if e.ComplexityRoot.MeshObject.Kind == nil {
 			break
@@ -1950,6 +2783,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.CreateResource(childComplexity, args["namespace"].(string), args["resource"].(map[string]any), args["dryRun"].(*bool)), true
+	case "Mutation.createServiceBinding":
+		if e.ComplexityRoot.Mutation.CreateServiceBinding == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_createServiceBinding_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CreateServiceBinding(childComplexity, args["serviceBindingName"].(*string), args["serviceInstanceName"].(string), args["namespace"].(string), args["parameters"].(map[string]any), args["dryRun"].(*bool)), true
 	case "Mutation.createServiceInstance":
 		if e.ComplexityRoot.Mutation.CreateServiceInstance == nil {
 			break
@@ -1960,7 +2804,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Mutation.CreateServiceInstance(childComplexity, args["namespace"].(string), args["params"].(ServiceInstanceCreateInput)), true
+		return e.ComplexityRoot.Mutation.CreateServiceInstance(childComplexity, args["namespace"].(string), args["params"].(ServiceInstanceCreateInput), args["dryRun"].(*bool)), true
 	case "Mutation.createTrigger":
 		if e.ComplexityRoot.Mutation.CreateTrigger == nil {
 			break
@@ -2027,6 +2871,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.DeleteService(childComplexity, args["name"].(string), args["namespace"].(string), args["dryRun"].(*bool)), true
+	case "Mutation.deleteServiceBinding":
+		if e.ComplexityRoot.Mutation.DeleteServiceBinding == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_deleteServiceBinding_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.DeleteServiceBinding(childComplexity, args["serviceBindingName"].(string), args["namespace"].(string), args["dryRun"].(*bool)), true
 	case "Mutation.deleteServiceInstance":
 		if e.ComplexityRoot.Mutation.DeleteServiceInstance == nil {
 			break
@@ -2037,7 +2892,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Mutation.DeleteServiceInstance(childComplexity, args["name"].(string), args["namespace"].(string)), true
+		return e.ComplexityRoot.Mutation.DeleteServiceInstance(childComplexity, args["name"].(string), args["namespace"].(string), args["dryRun"].(*bool)), true
 	case "Mutation.deleteTrigger":
 		if e.ComplexityRoot.Mutation.DeleteTrigger == nil {
 			break
@@ -2426,6 +3281,50 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.ClusterMicroFrontends(childComplexity), true
+	case "Query.clusterServiceBroker":
+		if e.ComplexityRoot.Query.ClusterServiceBroker == nil {
+			break
+		}
+
+		args, err := ec.field_Query_clusterServiceBroker_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ClusterServiceBroker(childComplexity, args["name"].(string)), true
+	case "Query.clusterServiceBrokers":
+		if e.ComplexityRoot.Query.ClusterServiceBrokers == nil {
+			break
+		}
+
+		args, err := ec.field_Query_clusterServiceBrokers_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ClusterServiceBrokers(childComplexity, args["first"].(*int), args["offset"].(*int)), true
+	case "Query.clusterServiceClass":
+		if e.ComplexityRoot.Query.ClusterServiceClass == nil {
+			break
+		}
+
+		args, err := ec.field_Query_clusterServiceClass_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ClusterServiceClass(childComplexity, args["name"].(string)), true
+	case "Query.clusterServiceClasses":
+		if e.ComplexityRoot.Query.ClusterServiceClasses == nil {
+			break
+		}
+
+		args, err := ec.field_Query_clusterServiceClasses_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ClusterServiceClasses(childComplexity, args["first"].(*int), args["offset"].(*int)), true
 	case "Query.connectorService":
 		if e.ComplexityRoot.Query.ConnectorService == nil {
 			break
@@ -2570,6 +3469,61 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Service(childComplexity, args["name"].(string), args["namespace"].(string)), true
+	case "Query.serviceBinding":
+		if e.ComplexityRoot.Query.ServiceBinding == nil {
+			break
+		}
+
+		args, err := ec.field_Query_serviceBinding_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ServiceBinding(childComplexity, args["name"].(string), args["namespace"].(string)), true
+	case "Query.serviceBindingUsage":
+		if e.ComplexityRoot.Query.ServiceBindingUsage == nil {
+			break
+		}
+
+		args, err := ec.field_Query_serviceBindingUsage_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ServiceBindingUsage(childComplexity, args["name"].(string), args["namespace"].(string)), true
+	case "Query.serviceBindingUsages":
+		if e.ComplexityRoot.Query.ServiceBindingUsages == nil {
+			break
+		}
+
+		args, err := ec.field_Query_serviceBindingUsages_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ServiceBindingUsages(childComplexity, args["namespace"].(string), args["resourceKind"].(*string), args["resourceName"].(*string)), true
+	case "Query.serviceBroker":
+		if e.ComplexityRoot.Query.ServiceBroker == nil {
+			break
+		}
+
+		args, err := ec.field_Query_serviceBroker_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ServiceBroker(childComplexity, args["name"].(string), args["namespace"].(string)), true
+	case "Query.serviceBrokers":
+		if e.ComplexityRoot.Query.ServiceBrokers == nil {
+			break
+		}
+
+		args, err := ec.field_Query_serviceBrokers_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ServiceBrokers(childComplexity, args["namespace"].(string), args["first"].(*int), args["offset"].(*int)), true
 	case "Query.serviceClass":
 		if e.ComplexityRoot.Query.ServiceClass == nil {
 			break
@@ -2752,6 +3706,55 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.ResourceValues.Memory(childComplexity), true
 
+	case "Secret.annotations":
+		if e.ComplexityRoot.Secret.Annotations == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Secret.Annotations(childComplexity), true
+	case "Secret.creationTime":
+		if e.ComplexityRoot.Secret.CreationTimestamp == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Secret.CreationTimestamp(childComplexity), true
+	case "Secret.data":
+		if e.ComplexityRoot.Secret.Data == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Secret.Data(childComplexity), true
+	case "Secret.json":
+		if e.ComplexityRoot.Secret.JSON == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Secret.JSON(childComplexity), true
+	case "Secret.labels":
+		if e.ComplexityRoot.Secret.Labels == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Secret.Labels(childComplexity), true
+	case "Secret.name":
+		if e.ComplexityRoot.Secret.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Secret.Name(childComplexity), true
+	case "Secret.namespace":
+		if e.ComplexityRoot.Secret.Namespace == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Secret.Namespace(childComplexity), true
+	case "Secret.type":
+		if e.ComplexityRoot.Secret.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Secret.Type(childComplexity), true
+
 	case "Service.clusterIP":
 		if e.ComplexityRoot.Service.ClusterIP == nil {
 			break
@@ -2801,12 +3804,263 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Service.UID(childComplexity), true
 
+	case "ServiceBinding.name":
+		if e.ComplexityRoot.ServiceBinding.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBinding.Name(childComplexity), true
+	case "ServiceBinding.namespace":
+		if e.ComplexityRoot.ServiceBinding.Namespace == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBinding.Namespace(childComplexity), true
+	case "ServiceBinding.parameters":
+		if e.ComplexityRoot.ServiceBinding.Parameters == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBinding.Parameters(childComplexity), true
+	case "ServiceBinding.secret":
+		if e.ComplexityRoot.ServiceBinding.Secret == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBinding.Secret(childComplexity), true
+	case "ServiceBinding.serviceInstanceName":
+		if e.ComplexityRoot.ServiceBinding.ServiceInstanceName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBinding.ServiceInstanceName(childComplexity), true
+	case "ServiceBinding.status":
+		if e.ComplexityRoot.ServiceBinding.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBinding.Status(childComplexity), true
+
+	case "ServiceBindingEvent.serviceBinding":
+		if e.ComplexityRoot.ServiceBindingEvent.ServiceBinding == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingEvent.ServiceBinding(childComplexity), true
+	case "ServiceBindingEvent.type":
+		if e.ComplexityRoot.ServiceBindingEvent.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingEvent.Type(childComplexity), true
+
+	case "ServiceBindingStatus.message":
+		if e.ComplexityRoot.ServiceBindingStatus.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingStatus.Message(childComplexity), true
+	case "ServiceBindingStatus.reason":
+		if e.ComplexityRoot.ServiceBindingStatus.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingStatus.Reason(childComplexity), true
+	case "ServiceBindingStatus.type":
+		if e.ComplexityRoot.ServiceBindingStatus.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingStatus.Type(childComplexity), true
+
+	case "ServiceBindingUsage.name":
+		if e.ComplexityRoot.ServiceBindingUsage.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingUsage.Name(childComplexity), true
+	case "ServiceBindingUsage.namespace":
+		if e.ComplexityRoot.ServiceBindingUsage.Namespace == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingUsage.Namespace(childComplexity), true
+	case "ServiceBindingUsage.parameters":
+		if e.ComplexityRoot.ServiceBindingUsage.Parameters == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingUsage.Parameters(childComplexity), true
+	case "ServiceBindingUsage.serviceBinding":
+		if e.ComplexityRoot.ServiceBindingUsage.ServiceBinding == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingUsage.ServiceBinding(childComplexity), true
+	case "ServiceBindingUsage.status":
+		if e.ComplexityRoot.ServiceBindingUsage.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingUsage.Status(childComplexity), true
+	case "ServiceBindingUsage.usedBy":
+		if e.ComplexityRoot.ServiceBindingUsage.UsedBy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingUsage.UsedBy(childComplexity), true
+
+	case "ServiceBindingUsageParameters.envPrefix":
+		if e.ComplexityRoot.ServiceBindingUsageParameters.EnvPrefix == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingUsageParameters.EnvPrefix(childComplexity), true
+
+	case "ServiceBindingUsageStatus.message":
+		if e.ComplexityRoot.ServiceBindingUsageStatus.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingUsageStatus.Message(childComplexity), true
+	case "ServiceBindingUsageStatus.reason":
+		if e.ComplexityRoot.ServiceBindingUsageStatus.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingUsageStatus.Reason(childComplexity), true
+	case "ServiceBindingUsageStatus.type":
+		if e.ComplexityRoot.ServiceBindingUsageStatus.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingUsageStatus.Type(childComplexity), true
+
+	case "ServiceBindings.items":
+		if e.ComplexityRoot.ServiceBindings.Items == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindings.Items(childComplexity), true
+	case "ServiceBindings.stats":
+		if e.ComplexityRoot.ServiceBindings.Stats == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindings.Stats(childComplexity), true
+
+	case "ServiceBindingsStats.failed":
+		if e.ComplexityRoot.ServiceBindingsStats.Failed == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingsStats.Failed(childComplexity), true
+	case "ServiceBindingsStats.pending":
+		if e.ComplexityRoot.ServiceBindingsStats.Pending == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingsStats.Pending(childComplexity), true
+	case "ServiceBindingsStats.ready":
+		if e.ComplexityRoot.ServiceBindingsStats.Ready == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingsStats.Ready(childComplexity), true
+	case "ServiceBindingsStats.unknown":
+		if e.ComplexityRoot.ServiceBindingsStats.Unknown == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingsStats.Unknown(childComplexity), true
+
+	case "ServiceBroker.creationTimestamp":
+		if e.ComplexityRoot.ServiceBroker.CreationTimestamp == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBroker.CreationTimestamp(childComplexity), true
+	case "ServiceBroker.labels":
+		if e.ComplexityRoot.ServiceBroker.Labels == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBroker.Labels(childComplexity), true
+	case "ServiceBroker.name":
+		if e.ComplexityRoot.ServiceBroker.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBroker.Name(childComplexity), true
+	case "ServiceBroker.namespace":
+		if e.ComplexityRoot.ServiceBroker.Namespace == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBroker.Namespace(childComplexity), true
+	case "ServiceBroker.status":
+		if e.ComplexityRoot.ServiceBroker.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBroker.Status(childComplexity), true
+	case "ServiceBroker.url":
+		if e.ComplexityRoot.ServiceBroker.URL == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBroker.URL(childComplexity), true
+
+	case "ServiceBrokerEvent.serviceBroker":
+		if e.ComplexityRoot.ServiceBrokerEvent.ServiceBroker == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBrokerEvent.ServiceBroker(childComplexity), true
+	case "ServiceBrokerEvent.type":
+		if e.ComplexityRoot.ServiceBrokerEvent.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBrokerEvent.Type(childComplexity), true
+
+	case "ServiceBrokerStatus.message":
+		if e.ComplexityRoot.ServiceBrokerStatus.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBrokerStatus.Message(childComplexity), true
+	case "ServiceBrokerStatus.ready":
+		if e.ComplexityRoot.ServiceBrokerStatus.Ready == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBrokerStatus.Ready(childComplexity), true
+	case "ServiceBrokerStatus.reason":
+		if e.ComplexityRoot.ServiceBrokerStatus.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBrokerStatus.Reason(childComplexity), true
+
 	case "ServiceClass.activated":
 		if e.ComplexityRoot.ServiceClass.Activated == nil {
 			break
 		}
 
 		return e.ComplexityRoot.ServiceClass.Activated(childComplexity), true
+	case "ServiceClass.assetGroup":
+		if e.ComplexityRoot.ServiceClass.AssetGroup == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceClass.AssetGroup(childComplexity), true
+	case "ServiceClass.clusterAssetGroup":
+		if e.ComplexityRoot.ServiceClass.ClusterAssetGroup == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceClass.ClusterAssetGroup(childComplexity), true
 	case "ServiceClass.creationTimestamp":
 		if e.ComplexityRoot.ServiceClass.CreationTimestamp == nil {
 			break
@@ -2923,6 +4177,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.ServiceInstance.ClassReference(childComplexity), true
+	case "ServiceInstance.clusterServiceClass":
+		if e.ComplexityRoot.ServiceInstance.ClusterServiceClass == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceInstance.ClusterServiceClass(childComplexity), true
+	case "ServiceInstance.clusterServicePlan":
+		if e.ComplexityRoot.ServiceInstance.ClusterServicePlan == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceInstance.ClusterServicePlan(childComplexity), true
 	case "ServiceInstance.creationTimestamp":
 		if e.ComplexityRoot.ServiceInstance.CreationTimestamp == nil {
 			break
@@ -2959,6 +4225,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.ServiceInstance.PlanSpec(childComplexity), true
+	case "ServiceInstance.serviceBindingUsages":
+		if e.ComplexityRoot.ServiceInstance.ServiceBindingUsages == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceInstance.ServiceBindingUsages(childComplexity), true
+	case "ServiceInstance.serviceBindings":
+		if e.ComplexityRoot.ServiceInstance.ServiceBindings == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceInstance.ServiceBindings(childComplexity), true
 	case "ServiceInstance.serviceClass":
 		if e.ComplexityRoot.ServiceInstance.ServiceClass == nil {
 			break
@@ -3029,12 +4307,24 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.ServiceInstanceStatus.Type(childComplexity), true
 
+	case "ServicePlan.assetGroup":
+		if e.ComplexityRoot.ServicePlan.AssetGroup == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServicePlan.AssetGroup(childComplexity), true
 	case "ServicePlan.bindingCreateParameterSchema":
 		if e.ComplexityRoot.ServicePlan.BindingCreateParameterSchema == nil {
 			break
 		}
 
 		return e.ComplexityRoot.ServicePlan.BindingCreateParameterSchema(childComplexity), true
+	case "ServicePlan.clusterAssetGroup":
+		if e.ComplexityRoot.ServicePlan.ClusterAssetGroup == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServicePlan.ClusterAssetGroup(childComplexity), true
 	case "ServicePlan.description":
 		if e.ComplexityRoot.ServicePlan.Description == nil {
 			break
@@ -3171,6 +4461,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Subscription.BrokerEvent(childComplexity, args["namespace"].(string)), true
+	case "Subscription.clusterServiceBrokerEvent":
+		if e.ComplexityRoot.Subscription.ClusterServiceBrokerEvent == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Subscription.ClusterServiceBrokerEvent(childComplexity), true
 	case "Subscription.functionEvent":
 		if e.ComplexityRoot.Subscription.FunctionEvent == nil {
 			break
@@ -3204,6 +4500,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Subscription.NamespaceEvent(childComplexity, args["withSystemNamespaces"].(*bool)), true
+	case "Subscription.serviceBindingEvent":
+		if e.ComplexityRoot.Subscription.ServiceBindingEvent == nil {
+			break
+		}
+
+		args, err := ec.field_Subscription_serviceBindingEvent_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Subscription.ServiceBindingEvent(childComplexity, args["namespace"].(string)), true
+	case "Subscription.serviceBrokerEvent":
+		if e.ComplexityRoot.Subscription.ServiceBrokerEvent == nil {
+			break
+		}
+
+		args, err := ec.field_Subscription_serviceBrokerEvent_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Subscription.ServiceBrokerEvent(childComplexity, args["namespace"].(string)), true
 	case "Subscription.serviceEvent":
 		if e.ComplexityRoot.Subscription.ServiceEvent == nil {
 			break
@@ -3554,6 +4872,41 @@ type Query {
     offset: Int
   ): [ServiceClass!]!
 
+  "One cluster-wide service class, null if there is none with this name."
+  clusterServiceClass("Kubernetes name of the class." name: String!): ClusterServiceClass
+
+  "Service classes that every namespace can provision."
+  clusterServiceClasses(
+    "At most so many; null or 0 means no limit."
+    first: Int
+    "Skip so many first; beyond the end gives []."
+    offset: Int
+  ): [ClusterServiceClass!]!
+
+  "One service broker of a namespace, null if there is none with this name."
+  serviceBroker("Name of the broker." name: String!, "Namespace of the broker." namespace: String!): ServiceBroker
+
+  "Service brokers that offer classes in a namespace."
+  serviceBrokers(
+    "Namespace to look in."
+    namespace: String!
+    "At most so many; null or 0 means no limit."
+    first: Int
+    "Skip so many first; beyond the end gives []."
+    offset: Int
+  ): [ServiceBroker!]!
+
+  "One cluster-wide service broker, null if there is none with this name."
+  clusterServiceBroker("Name of the broker." name: String!): ClusterServiceBroker
+
+  "Service brokers that offer classes to every namespace."
+  clusterServiceBrokers(
+    "At most so many; null or 0 means no limit."
+    first: Int
+    "Skip so many first; beyond the end gives []."
+    offset: Int
+  ): [ClusterServiceBroker!]!
+
   "One service instance, null if there is none with this name."
   serviceInstance("Name of the instance." name: String!, "Namespace of the instance." namespace: String!): ServiceInstance
 
@@ -3568,6 +4921,27 @@ type Query {
     "Only those whose status is of this type."
     status: InstanceStatusType
   ): [ServiceInstance!]!
+
+  "One service binding, null if there is none with this name."
+  serviceBinding("Name of the binding." name: String!, "Namespace of the binding." namespace: String!): ServiceBinding
+
+  "One service binding usage, null if there is none with this name. MODULE_DISABLED where the cluster has no such objects."
+  serviceBindingUsage(
+    "Name of the usage."
+    name: String!
+    "Namespace of the usage."
+    namespace: String!
+  ): ServiceBindingUsage
+
+  "Service binding usages of a namespace. MODULE_DISABLED where the cluster has no such objects."
+  serviceBindingUsages(
+    "Namespace to look in."
+    namespace: String!
+    "Only those of workloads of this kind, such as deployment or function, in any case of letters; null or \"\" means any."
+    resourceKind: String
+    "Only those of workloads of this name; null or \"\" means any."
+    resourceName: String
+  ): [ServiceBindingUsage!]!
 
   # -- Namespaces
 
@@ -3785,6 +5159,8 @@ type Mutation {
     namespace: String!
     "What to provision."
     params: ServiceInstanceCreateInput!
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
   ): ServiceInstance
 
   "Deprovisions a service instance. Returns it as it was; it is gone once its broker has agreed."
@@ -3793,7 +5169,36 @@ type Mutation {
     name: String!
     "Namespace of the instance."
     namespace: String!
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
   ): ServiceInstance
+
+  """
+  Asks for credentials of a service instance, which must exist. They are in a Secret once the status is READY: watch
+  serviceBindingEvent or poll it.
+  """
+  createServiceBinding(
+    "Name of the binding; null or \"\" lets the server choose a free one."
+    serviceBindingName: String
+    "Name of the instance, in the same namespace."
+    serviceInstanceName: String!
+    "Namespace of the binding."
+    namespace: String!
+    "Parameters for the plan; null means none. They are stored as they are, for everybody who may read the binding."
+    parameters: JSON
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
+  ): CreateServiceBindingOutput
+
+  "Gives credentials back. The binding is gone, and its Secret with it, once its broker has agreed."
+  deleteServiceBinding(
+    "Name of the binding."
+    serviceBindingName: String!
+    "Namespace of the binding."
+    namespace: String!
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
+  ): DeleteServiceBindingOutput
 
   # -- Namespaces
 
@@ -3898,8 +5303,8 @@ type Mutation {
 
   """
   Deletes several Functions, or none: when one of them cannot be deleted, nothing is. Each failure is an error of its own,
-  whose extensions.item has index, namespace and name of the Function. Should a deletion fail that was possible a moment
-  ago, the answer has those that are deleted.
+  whose extensions.item is the Function's name. Should a deletion fail that was possible a moment ago, the answer has
+  those that are deleted.
   """
   deleteManyFunctions(
     "Namespace of the Functions."
@@ -3953,6 +5358,15 @@ type Subscription {
 
   "Changes of the service instances of a namespace."
   serviceInstanceEvent("Namespace to watch." namespace: String!): ServiceInstanceEvent!
+
+  "Changes of the service bindings of a namespace."
+  serviceBindingEvent("Namespace to watch." namespace: String!): ServiceBindingEvent!
+
+  "Changes of the service brokers of a namespace."
+  serviceBrokerEvent("Namespace to watch." namespace: String!): ServiceBrokerEvent!
+
+  "Changes of the cluster-wide service brokers."
+  clusterServiceBrokerEvent: ClusterServiceBrokerEvent!
 
   # -- Namespaces
 
@@ -4232,6 +5646,52 @@ type ServiceClass {
   activated: Boolean!
   "Its instances in its namespace."
   instances: [ServiceInstance!]!
+  "Documentation for every namespace: the ClusterAssetGroup of the class' name. null if there is none, or no Rafter."
+  clusterAssetGroup: ClusterAssetGroup
+  "Documentation: the AssetGroup of the class' name in its namespace. null if there is none, or no Rafter."
+  assetGroup: AssetGroup
+}
+
+"Something that can be provisioned in every namespace."
+type ClusterServiceClass {
+  "Kubernetes name, unique in the cluster."
+  name: String!
+  "Name that its broker gave it."
+  externalName: String!
+  "Name for people, \"\" if it has none."
+  displayName: String
+  "When it was first offered."
+  creationTimestamp: Timestamp!
+  "Description in a few words."
+  description: String!
+  "Description at length, \"\" if it has none."
+  longDescription: String
+  "URL of a picture, \"\" if it has none."
+  imageUrl: String
+  "URL of its documentation, \"\" if it has none."
+  documentationUrl: String
+  "URL of its support, \"\" if it has none."
+  supportUrl: String
+  "Who provides it, \"\" if unknown."
+  providerDisplayName: String
+  "Words by which to find it."
+  tags: [String!]!
+  "Labels that its broker gave it, such as local."
+  labels: Labels!
+  "Its plans, sorted by name."
+  plans: [ClusterServicePlan!]!
+  "Whether it has an instance."
+  activated(
+    "Only instances of this namespace count; null means every namespace whose instances the user may list."
+    namespace: String
+  ): Boolean!
+  "Its instances."
+  instances(
+    "Only those of this namespace; null means every namespace whose instances the user may list."
+    namespace: String
+  ): [ServiceInstance!]!
+  "Documentation: the ClusterAssetGroup of the class' name. null if there is none, or no Rafter."
+  clusterAssetGroup: ClusterAssetGroup
 }
 
 "A way to provision a service class."
@@ -4252,6 +5712,86 @@ type ServicePlan {
   instanceCreateParameterSchema: JSON
   "JSON Schema of the parameters for a binding, null if there is none."
   bindingCreateParameterSchema: JSON
+  "Documentation for every namespace: the ClusterAssetGroup of the plan's name. null if there is none, or no Rafter."
+  clusterAssetGroup: ClusterAssetGroup
+  "Documentation: the AssetGroup of the plan's name in its namespace. null if there is none, or no Rafter."
+  assetGroup: AssetGroup
+}
+
+"A way to provision a cluster-wide service class."
+type ClusterServicePlan {
+  "Kubernetes name, unique in the cluster."
+  name: String!
+  "Name for people, \"\" if it has none."
+  displayName: String
+  "Name that its broker gave it."
+  externalName: String!
+  "Description in a few words."
+  description: String!
+  "Kubernetes name of its class."
+  relatedClusterServiceClassName: String!
+  "JSON Schema of the parameters for an instance, null if there is none."
+  instanceCreateParameterSchema: JSON
+  "JSON Schema of the parameters for a binding, null if there is none."
+  bindingCreateParameterSchema: JSON
+  "Documentation: the ClusterAssetGroup of the plan's name. null if there is none, or no Rafter."
+  clusterAssetGroup: ClusterAssetGroup
+}
+
+"A service broker (Open Service Broker API) that offers classes in one namespace."
+type ServiceBroker {
+  "Its name."
+  name: String!
+  "Its namespace."
+  namespace: String!
+  "Whether its catalog could be read."
+  status: ServiceBrokerStatus!
+  "When it was registered."
+  creationTimestamp: Timestamp!
+  "Where it is called."
+  url: String!
+  "Its Kubernetes labels."
+  labels: Labels!
+}
+
+"A service broker (Open Service Broker API) that offers classes to every namespace."
+type ClusterServiceBroker {
+  "Its name."
+  name: String!
+  "Whether its catalog could be read."
+  status: ServiceBrokerStatus!
+  "When it was registered."
+  creationTimestamp: Timestamp!
+  "Where it is called."
+  url: String!
+  "Its Kubernetes labels."
+  labels: Labels!
+}
+
+"Whether the catalog of a service broker could be read."
+type ServiceBrokerStatus {
+  "It could, and its classes are there."
+  ready: Boolean!
+  "In one word of its controller, may be empty."
+  reason: String!
+  "For a person, may be empty."
+  message: String!
+}
+
+"A change of a service broker."
+type ServiceBrokerEvent {
+  "What happened."
+  type: SubscriptionEventType!
+  "The broker after the change, before it for DELETE."
+  serviceBroker: ServiceBroker!
+}
+
+"A change of a cluster-wide service broker."
+type ClusterServiceBrokerEvent {
+  "What happened."
+  type: SubscriptionEventType!
+  "The broker after the change, before it for DELETE."
+  clusterServiceBroker: ClusterServiceBroker!
 }
 
 "A provisioned service class."
@@ -4274,10 +5814,18 @@ type ServiceInstance {
   planReference: ServiceInstanceResourceRef
   "Its class, null if that is cluster-wide, gone or not found yet."
   serviceClass: ServiceClass
+  "Its class, null if that is of its namespace, gone or not found yet."
+  clusterServiceClass: ClusterServiceClass
   "Its plan, null if that is cluster-wide, gone or not found yet."
   servicePlan: ServicePlan
+  "Its plan, null if that is of its namespace, gone or not found yet."
+  clusterServicePlan: ClusterServicePlan
   "Whether credentials can be had for it; false until its plan is known."
   bindable: Boolean!
+  "Credentials that were asked for."
+  serviceBindings: ServiceBindings
+  "Who uses these credentials. null where the cluster has no service binding usages."
+  serviceBindingUsages: [ServiceBindingUsage!]
 }
 
 "A class or plan of an instance."
@@ -4342,6 +5890,286 @@ input ServiceInstanceCreateInputResourceRef {
   externalName: String!
   "Whether it is a cluster-wide class or plan; the same for both."
   clusterWide: Boolean!
+}
+
+"The service bindings of an instance."
+type ServiceBindings {
+  "The bindings."
+  items: [ServiceBinding!]!
+  "How many of them are in which state."
+  stats: ServiceBindingsStats!
+}
+
+"Numbers of service bindings by state."
+type ServiceBindingsStats {
+  "That are READY."
+  ready: Int!
+  "That are FAILED."
+  failed: Int!
+  "That are PENDING."
+  pending: Int!
+  "That are UNKNOWN."
+  unknown: Int!
+}
+
+"Credentials of a service instance: made by its broker, put into a Secret."
+type ServiceBinding {
+  "Its name."
+  name: String!
+  "Name of the instance, in the same namespace."
+  serviceInstanceName: String!
+  "Its namespace."
+  namespace: String!
+  "The Secret with the credentials, for who may read that Secret (others: FORBIDDEN); null until it is made."
+  secret: Secret
+  "How far it is."
+  status: ServiceBindingStatus!
+  "Parameters it was asked for with, null if none."
+  parameters: JSON
+}
+
+"How far a service binding is."
+type ServiceBindingStatus {
+  "In one word."
+  type: ServiceBindingStatusType!
+  "In one word of its controller, may be empty."
+  reason: String!
+  "For a person, may be empty."
+  message: String!
+}
+
+"How far a service binding is, in one word."
+enum ServiceBindingStatusType {
+  "The credentials are there."
+  READY
+  "Not decided yet."
+  PENDING
+  "Given up."
+  FAILED
+  "Its controller says something that is none of these."
+  UNKNOWN
+}
+
+"A change of a service binding."
+type ServiceBindingEvent {
+  "What happened."
+  type: SubscriptionEventType!
+  "The binding after the change, before it for DELETE."
+  serviceBinding: ServiceBinding!
+}
+
+"A service binding that was created."
+type CreateServiceBindingOutput {
+  "Its name."
+  name: String!
+  "Name of the instance."
+  serviceInstanceName: String!
+  "Its namespace."
+  namespace: String!
+}
+
+"A service binding that was deleted."
+type DeleteServiceBindingOutput {
+  "Its name."
+  name: String!
+  "Its namespace."
+  namespace: String!
+}
+
+"A Kubernetes Secret. Each field is for who may read the Secret, and for nobody else."
+type Secret {
+  "Its name."
+  name: String!
+  "Its namespace."
+  namespace: String!
+  "Its values by key, decoded: plain text. Bytes that are no UTF-8 become U+FFFD; json has them in base64."
+  data: JSON!
+  "Its Kubernetes type, such as Opaque."
+  type: String!
+  "When it was created."
+  creationTime: Timestamp!
+  "Its Kubernetes labels."
+  labels: JSON!
+  "Its Kubernetes annotations."
+  annotations: JSON!
+  "The whole object as Kubernetes has it, values in base64."
+  json: JSON!
+}
+
+"Gives the credentials of a service binding to a workload."
+type ServiceBindingUsage {
+  "Its name."
+  name: String!
+  "Its namespace."
+  namespace: String!
+  "The binding, null if it does not exist."
+  serviceBinding: ServiceBinding
+  "The workload, in the same namespace."
+  usedBy: LocalObjectReference!
+  "How the workload gets the credentials, null if nothing is said of it."
+  parameters: ServiceBindingUsageParameters
+  "How far it is."
+  status: ServiceBindingUsageStatus!
+}
+
+"How far a service binding usage is."
+type ServiceBindingUsageStatus {
+  "In one word."
+  type: ServiceBindingUsageStatusType!
+  "In one word of its controller, may be empty."
+  reason: String!
+  "For a person, may be empty."
+  message: String!
+}
+
+"How far a service binding usage is, in one word."
+enum ServiceBindingUsageStatusType {
+  "The workload has the credentials."
+  READY
+  "Its controller has not looked at it."
+  PENDING
+  "The workload cannot be given them."
+  FAILED
+  "Not decided."
+  UNKNOWN
+}
+
+"A workload in the same namespace."
+type LocalObjectReference {
+  "Its kind, such as deployment or function."
+  kind: String!
+  "Its name."
+  name: String!
+}
+
+"How a workload gets credentials."
+type ServiceBindingUsageParameters {
+  "What is put before the names of the environment variables, null if nothing."
+  envPrefix: EnvPrefix
+}
+
+"What is put before the names of environment variables."
+type EnvPrefix {
+  "The prefix."
+  name: String!
+}
+
+# ---------------------------------------------------------------------------------------------------- documentation
+
+"Documentation and specifications about one thing, for every namespace: Rafter's."
+type ClusterAssetGroup {
+  "Its name: that of the class or plan it is about."
+  name: String!
+  "The chapter of the documentation that it stands in, may be empty."
+  groupName: String!
+  "Its assets."
+  assets("Only assets of these types; null or [] means all." types: [String!]): [ClusterAsset!]!
+  "Name for people, may be empty."
+  displayName: String!
+  "Description, may be empty."
+  description: String!
+  "How far its assets are."
+  status: AssetGroupStatus!
+}
+
+"Documentation and specifications about one thing of a namespace: Rafter's."
+type AssetGroup {
+  "Its name: that of the class or plan it is about."
+  name: String!
+  "Its namespace."
+  namespace: String!
+  "The chapter of the documentation that it stands in, may be empty."
+  groupName: String!
+  "Its assets."
+  assets("Only assets of these types; null or [] means all." types: [String!]): [Asset!]!
+  "Name for people, may be empty."
+  displayName: String!
+  "Description, may be empty."
+  description: String!
+  "How far its assets are."
+  status: AssetGroupStatus!
+}
+
+"A set of files in a ClusterAssetGroup."
+type ClusterAsset {
+  "Its name."
+  name: String!
+  "Parameters for whoever shows the files, {} if none."
+  parameters: JSON!
+  "What it is, such as markdown, openapi or asyncapi; may be empty."
+  type: String!
+  "Its files, sorted by URL; [] until they are stored."
+  files("Only files whose names end in one of these, with or without the dot; null or [] means all." filterExtensions: [String!]): [File!]!
+  "How far it is."
+  status: AssetStatus!
+  "Name for people, null if it has none."
+  displayName: String
+}
+
+"A set of files in an AssetGroup."
+type Asset {
+  "Its name."
+  name: String!
+  "Its namespace."
+  namespace: String!
+  "Parameters for whoever shows the files, {} if none."
+  parameters: JSON!
+  "What it is, such as markdown, openapi or asyncapi; may be empty."
+  type: String!
+  "Its files, sorted by URL; [] until they are stored."
+  files("Only files whose names end in one of these, with or without the dot; null or [] means all." filterExtensions: [String!]): [File!]!
+  "How far it is."
+  status: AssetStatus!
+  "Name for people, null if it has none."
+  displayName: String
+}
+
+"A file of an asset."
+type File {
+  "Where to get it."
+  url: String!
+  "What was read out of it, such as its front matter; {} if nothing."
+  metadata: JSON!
+}
+
+"How far an asset is."
+type AssetStatus {
+  "In one word."
+  phase: AssetPhaseType!
+  "In one word of its controller, may be empty."
+  reason: String!
+  "For a person, may be empty."
+  message: String!
+}
+
+"How far an asset is, in one word. A new one is PENDING."
+enum AssetPhaseType {
+  "Its files can be had."
+  READY
+  "Being fetched, checked or stored."
+  PENDING
+  "Something is wrong; reason and message say what."
+  FAILED
+}
+
+"How far the assets of a group are."
+type AssetGroupStatus {
+  "In one word."
+  phase: AssetGroupPhaseType!
+  "In one word of its controller, may be empty."
+  reason: String!
+  "For a person, may be empty."
+  message: String!
+}
+
+"How far the assets of a group are, in one word. A new group is PENDING."
+enum AssetGroupPhaseType {
+  "All can be had."
+  READY
+  "Some are being made."
+  PENDING
+  "Something is wrong; reason and message say what."
+  FAILED
 }
 
 # ------------------------------------------------------------------------------------------------------- namespaces
@@ -5327,6 +7155,70 @@ func (ec *executionContext) childFields_ApplicationService(ctx context.Context, 
 	return nil, fmt.Errorf("no field named %q was found under type ApplicationService", field.Name)
 }
 
+func (ec *executionContext) childFields_Asset(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_Asset_name(ctx, field)
+	case "namespace":
+		return ec.fieldContext_Asset_namespace(ctx, field)
+	case "parameters":
+		return ec.fieldContext_Asset_parameters(ctx, field)
+	case "type":
+		return ec.fieldContext_Asset_type(ctx, field)
+	case "files":
+		return ec.fieldContext_Asset_files(ctx, field)
+	case "status":
+		return ec.fieldContext_Asset_status(ctx, field)
+	case "displayName":
+		return ec.fieldContext_Asset_displayName(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Asset", field.Name)
+}
+
+func (ec *executionContext) childFields_AssetGroup(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_AssetGroup_name(ctx, field)
+	case "namespace":
+		return ec.fieldContext_AssetGroup_namespace(ctx, field)
+	case "groupName":
+		return ec.fieldContext_AssetGroup_groupName(ctx, field)
+	case "assets":
+		return ec.fieldContext_AssetGroup_assets(ctx, field)
+	case "displayName":
+		return ec.fieldContext_AssetGroup_displayName(ctx, field)
+	case "description":
+		return ec.fieldContext_AssetGroup_description(ctx, field)
+	case "status":
+		return ec.fieldContext_AssetGroup_status(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AssetGroup", field.Name)
+}
+
+func (ec *executionContext) childFields_AssetGroupStatus(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "phase":
+		return ec.fieldContext_AssetGroupStatus_phase(ctx, field)
+	case "reason":
+		return ec.fieldContext_AssetGroupStatus_reason(ctx, field)
+	case "message":
+		return ec.fieldContext_AssetGroupStatus_message(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AssetGroupStatus", field.Name)
+}
+
+func (ec *executionContext) childFields_AssetStatus(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "phase":
+		return ec.fieldContext_AssetStatus_phase(ctx, field)
+	case "reason":
+		return ec.fieldContext_AssetStatus_reason(ctx, field)
+	case "message":
+		return ec.fieldContext_AssetStatus_message(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AssetStatus", field.Name)
+}
+
 func (ec *executionContext) childFields_BackendModule(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "name":
@@ -5371,6 +7263,42 @@ func (ec *executionContext) childFields_BrokerEvent(ctx context.Context, field g
 	return nil, fmt.Errorf("no field named %q was found under type BrokerEvent", field.Name)
 }
 
+func (ec *executionContext) childFields_ClusterAsset(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_ClusterAsset_name(ctx, field)
+	case "parameters":
+		return ec.fieldContext_ClusterAsset_parameters(ctx, field)
+	case "type":
+		return ec.fieldContext_ClusterAsset_type(ctx, field)
+	case "files":
+		return ec.fieldContext_ClusterAsset_files(ctx, field)
+	case "status":
+		return ec.fieldContext_ClusterAsset_status(ctx, field)
+	case "displayName":
+		return ec.fieldContext_ClusterAsset_displayName(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ClusterAsset", field.Name)
+}
+
+func (ec *executionContext) childFields_ClusterAssetGroup(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_ClusterAssetGroup_name(ctx, field)
+	case "groupName":
+		return ec.fieldContext_ClusterAssetGroup_groupName(ctx, field)
+	case "assets":
+		return ec.fieldContext_ClusterAssetGroup_assets(ctx, field)
+	case "displayName":
+		return ec.fieldContext_ClusterAssetGroup_displayName(ctx, field)
+	case "description":
+		return ec.fieldContext_ClusterAssetGroup_description(ctx, field)
+	case "status":
+		return ec.fieldContext_ClusterAssetGroup_status(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ClusterAssetGroup", field.Name)
+}
+
 func (ec *executionContext) childFields_ClusterMicroFrontend(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "name":
@@ -5389,6 +7317,92 @@ func (ec *executionContext) childFields_ClusterMicroFrontend(ctx context.Context
 		return ec.fieldContext_ClusterMicroFrontend_navigationNodes(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ClusterMicroFrontend", field.Name)
+}
+
+func (ec *executionContext) childFields_ClusterServiceBroker(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_ClusterServiceBroker_name(ctx, field)
+	case "status":
+		return ec.fieldContext_ClusterServiceBroker_status(ctx, field)
+	case "creationTimestamp":
+		return ec.fieldContext_ClusterServiceBroker_creationTimestamp(ctx, field)
+	case "url":
+		return ec.fieldContext_ClusterServiceBroker_url(ctx, field)
+	case "labels":
+		return ec.fieldContext_ClusterServiceBroker_labels(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ClusterServiceBroker", field.Name)
+}
+
+func (ec *executionContext) childFields_ClusterServiceBrokerEvent(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "type":
+		return ec.fieldContext_ClusterServiceBrokerEvent_type(ctx, field)
+	case "clusterServiceBroker":
+		return ec.fieldContext_ClusterServiceBrokerEvent_clusterServiceBroker(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ClusterServiceBrokerEvent", field.Name)
+}
+
+func (ec *executionContext) childFields_ClusterServiceClass(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_ClusterServiceClass_name(ctx, field)
+	case "externalName":
+		return ec.fieldContext_ClusterServiceClass_externalName(ctx, field)
+	case "displayName":
+		return ec.fieldContext_ClusterServiceClass_displayName(ctx, field)
+	case "creationTimestamp":
+		return ec.fieldContext_ClusterServiceClass_creationTimestamp(ctx, field)
+	case "description":
+		return ec.fieldContext_ClusterServiceClass_description(ctx, field)
+	case "longDescription":
+		return ec.fieldContext_ClusterServiceClass_longDescription(ctx, field)
+	case "imageUrl":
+		return ec.fieldContext_ClusterServiceClass_imageUrl(ctx, field)
+	case "documentationUrl":
+		return ec.fieldContext_ClusterServiceClass_documentationUrl(ctx, field)
+	case "supportUrl":
+		return ec.fieldContext_ClusterServiceClass_supportUrl(ctx, field)
+	case "providerDisplayName":
+		return ec.fieldContext_ClusterServiceClass_providerDisplayName(ctx, field)
+	case "tags":
+		return ec.fieldContext_ClusterServiceClass_tags(ctx, field)
+	case "labels":
+		return ec.fieldContext_ClusterServiceClass_labels(ctx, field)
+	case "plans":
+		return ec.fieldContext_ClusterServiceClass_plans(ctx, field)
+	case "activated":
+		return ec.fieldContext_ClusterServiceClass_activated(ctx, field)
+	case "instances":
+		return ec.fieldContext_ClusterServiceClass_instances(ctx, field)
+	case "clusterAssetGroup":
+		return ec.fieldContext_ClusterServiceClass_clusterAssetGroup(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ClusterServiceClass", field.Name)
+}
+
+func (ec *executionContext) childFields_ClusterServicePlan(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_ClusterServicePlan_name(ctx, field)
+	case "displayName":
+		return ec.fieldContext_ClusterServicePlan_displayName(ctx, field)
+	case "externalName":
+		return ec.fieldContext_ClusterServicePlan_externalName(ctx, field)
+	case "description":
+		return ec.fieldContext_ClusterServicePlan_description(ctx, field)
+	case "relatedClusterServiceClassName":
+		return ec.fieldContext_ClusterServicePlan_relatedClusterServiceClassName(ctx, field)
+	case "instanceCreateParameterSchema":
+		return ec.fieldContext_ClusterServicePlan_instanceCreateParameterSchema(ctx, field)
+	case "bindingCreateParameterSchema":
+		return ec.fieldContext_ClusterServicePlan_bindingCreateParameterSchema(ctx, field)
+	case "clusterAssetGroup":
+		return ec.fieldContext_ClusterServicePlan_clusterAssetGroup(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ClusterServicePlan", field.Name)
 }
 
 func (ec *executionContext) childFields_Condition(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5437,12 +7451,34 @@ func (ec *executionContext) childFields_ContainerState(ctx context.Context, fiel
 	return nil, fmt.Errorf("no field named %q was found under type ContainerState", field.Name)
 }
 
+func (ec *executionContext) childFields_CreateServiceBindingOutput(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_CreateServiceBindingOutput_name(ctx, field)
+	case "serviceInstanceName":
+		return ec.fieldContext_CreateServiceBindingOutput_serviceInstanceName(ctx, field)
+	case "namespace":
+		return ec.fieldContext_CreateServiceBindingOutput_namespace(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CreateServiceBindingOutput", field.Name)
+}
+
 func (ec *executionContext) childFields_DeleteApplicationOutput(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "name":
 		return ec.fieldContext_DeleteApplicationOutput_name(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type DeleteApplicationOutput", field.Name)
+}
+
+func (ec *executionContext) childFields_DeleteServiceBindingOutput(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_DeleteServiceBindingOutput_name(ctx, field)
+	case "namespace":
+		return ec.fieldContext_DeleteServiceBindingOutput_namespace(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DeleteServiceBindingOutput", field.Name)
 }
 
 func (ec *executionContext) childFields_Deployment(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5511,6 +7547,14 @@ func (ec *executionContext) childFields_EnabledApplicationService(ctx context.Co
 	return nil, fmt.Errorf("no field named %q was found under type EnabledApplicationService", field.Name)
 }
 
+func (ec *executionContext) childFields_EnvPrefix(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_EnvPrefix_name(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type EnvPrefix", field.Name)
+}
+
 func (ec *executionContext) childFields_EventActivation(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "name":
@@ -5537,6 +7581,16 @@ func (ec *executionContext) childFields_EventActivationEvent(ctx context.Context
 		return ec.fieldContext_EventActivationEvent_schema(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type EventActivationEvent", field.Name)
+}
+
+func (ec *executionContext) childFields_File(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "url":
+		return ec.fieldContext_File_url(ctx, field)
+	case "metadata":
+		return ec.fieldContext_File_metadata(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type File", field.Name)
 }
 
 func (ec *executionContext) childFields_Function(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5715,6 +7769,16 @@ func (ec *executionContext) childFields_LoadBalancerStatus(ctx context.Context, 
 		return ec.fieldContext_LoadBalancerStatus_ingress(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type LoadBalancerStatus", field.Name)
+}
+
+func (ec *executionContext) childFields_LocalObjectReference(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "kind":
+		return ec.fieldContext_LocalObjectReference_kind(ctx, field)
+	case "name":
+		return ec.fieldContext_LocalObjectReference_name(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type LocalObjectReference", field.Name)
 }
 
 func (ec *executionContext) childFields_MeshObject(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5971,6 +8035,28 @@ func (ec *executionContext) childFields_ResourceValues(ctx context.Context, fiel
 	return nil, fmt.Errorf("no field named %q was found under type ResourceValues", field.Name)
 }
 
+func (ec *executionContext) childFields_Secret(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_Secret_name(ctx, field)
+	case "namespace":
+		return ec.fieldContext_Secret_namespace(ctx, field)
+	case "data":
+		return ec.fieldContext_Secret_data(ctx, field)
+	case "type":
+		return ec.fieldContext_Secret_type(ctx, field)
+	case "creationTime":
+		return ec.fieldContext_Secret_creationTime(ctx, field)
+	case "labels":
+		return ec.fieldContext_Secret_labels(ctx, field)
+	case "annotations":
+		return ec.fieldContext_Secret_annotations(ctx, field)
+	case "json":
+		return ec.fieldContext_Secret_json(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Secret", field.Name)
+}
+
 func (ec *executionContext) childFields_Service(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "name":
@@ -5991,6 +8077,148 @@ func (ec *executionContext) childFields_Service(ctx context.Context, field graph
 		return ec.fieldContext_Service_UID(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Service", field.Name)
+}
+
+func (ec *executionContext) childFields_ServiceBinding(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_ServiceBinding_name(ctx, field)
+	case "serviceInstanceName":
+		return ec.fieldContext_ServiceBinding_serviceInstanceName(ctx, field)
+	case "namespace":
+		return ec.fieldContext_ServiceBinding_namespace(ctx, field)
+	case "secret":
+		return ec.fieldContext_ServiceBinding_secret(ctx, field)
+	case "status":
+		return ec.fieldContext_ServiceBinding_status(ctx, field)
+	case "parameters":
+		return ec.fieldContext_ServiceBinding_parameters(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceBinding", field.Name)
+}
+
+func (ec *executionContext) childFields_ServiceBindingEvent(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "type":
+		return ec.fieldContext_ServiceBindingEvent_type(ctx, field)
+	case "serviceBinding":
+		return ec.fieldContext_ServiceBindingEvent_serviceBinding(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceBindingEvent", field.Name)
+}
+
+func (ec *executionContext) childFields_ServiceBindingStatus(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "type":
+		return ec.fieldContext_ServiceBindingStatus_type(ctx, field)
+	case "reason":
+		return ec.fieldContext_ServiceBindingStatus_reason(ctx, field)
+	case "message":
+		return ec.fieldContext_ServiceBindingStatus_message(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceBindingStatus", field.Name)
+}
+
+func (ec *executionContext) childFields_ServiceBindingUsage(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_ServiceBindingUsage_name(ctx, field)
+	case "namespace":
+		return ec.fieldContext_ServiceBindingUsage_namespace(ctx, field)
+	case "serviceBinding":
+		return ec.fieldContext_ServiceBindingUsage_serviceBinding(ctx, field)
+	case "usedBy":
+		return ec.fieldContext_ServiceBindingUsage_usedBy(ctx, field)
+	case "parameters":
+		return ec.fieldContext_ServiceBindingUsage_parameters(ctx, field)
+	case "status":
+		return ec.fieldContext_ServiceBindingUsage_status(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceBindingUsage", field.Name)
+}
+
+func (ec *executionContext) childFields_ServiceBindingUsageParameters(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "envPrefix":
+		return ec.fieldContext_ServiceBindingUsageParameters_envPrefix(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceBindingUsageParameters", field.Name)
+}
+
+func (ec *executionContext) childFields_ServiceBindingUsageStatus(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "type":
+		return ec.fieldContext_ServiceBindingUsageStatus_type(ctx, field)
+	case "reason":
+		return ec.fieldContext_ServiceBindingUsageStatus_reason(ctx, field)
+	case "message":
+		return ec.fieldContext_ServiceBindingUsageStatus_message(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceBindingUsageStatus", field.Name)
+}
+
+func (ec *executionContext) childFields_ServiceBindings(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "items":
+		return ec.fieldContext_ServiceBindings_items(ctx, field)
+	case "stats":
+		return ec.fieldContext_ServiceBindings_stats(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceBindings", field.Name)
+}
+
+func (ec *executionContext) childFields_ServiceBindingsStats(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "ready":
+		return ec.fieldContext_ServiceBindingsStats_ready(ctx, field)
+	case "failed":
+		return ec.fieldContext_ServiceBindingsStats_failed(ctx, field)
+	case "pending":
+		return ec.fieldContext_ServiceBindingsStats_pending(ctx, field)
+	case "unknown":
+		return ec.fieldContext_ServiceBindingsStats_unknown(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceBindingsStats", field.Name)
+}
+
+func (ec *executionContext) childFields_ServiceBroker(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_ServiceBroker_name(ctx, field)
+	case "namespace":
+		return ec.fieldContext_ServiceBroker_namespace(ctx, field)
+	case "status":
+		return ec.fieldContext_ServiceBroker_status(ctx, field)
+	case "creationTimestamp":
+		return ec.fieldContext_ServiceBroker_creationTimestamp(ctx, field)
+	case "url":
+		return ec.fieldContext_ServiceBroker_url(ctx, field)
+	case "labels":
+		return ec.fieldContext_ServiceBroker_labels(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceBroker", field.Name)
+}
+
+func (ec *executionContext) childFields_ServiceBrokerEvent(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "type":
+		return ec.fieldContext_ServiceBrokerEvent_type(ctx, field)
+	case "serviceBroker":
+		return ec.fieldContext_ServiceBrokerEvent_serviceBroker(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceBrokerEvent", field.Name)
+}
+
+func (ec *executionContext) childFields_ServiceBrokerStatus(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "ready":
+		return ec.fieldContext_ServiceBrokerStatus_ready(ctx, field)
+	case "reason":
+		return ec.fieldContext_ServiceBrokerStatus_reason(ctx, field)
+	case "message":
+		return ec.fieldContext_ServiceBrokerStatus_message(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceBrokerStatus", field.Name)
 }
 
 func (ec *executionContext) childFields_ServiceClass(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -6027,6 +8255,10 @@ func (ec *executionContext) childFields_ServiceClass(ctx context.Context, field 
 		return ec.fieldContext_ServiceClass_activated(ctx, field)
 	case "instances":
 		return ec.fieldContext_ServiceClass_instances(ctx, field)
+	case "clusterAssetGroup":
+		return ec.fieldContext_ServiceClass_clusterAssetGroup(ctx, field)
+	case "assetGroup":
+		return ec.fieldContext_ServiceClass_assetGroup(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ServiceClass", field.Name)
 }
@@ -6061,10 +8293,18 @@ func (ec *executionContext) childFields_ServiceInstance(ctx context.Context, fie
 		return ec.fieldContext_ServiceInstance_planReference(ctx, field)
 	case "serviceClass":
 		return ec.fieldContext_ServiceInstance_serviceClass(ctx, field)
+	case "clusterServiceClass":
+		return ec.fieldContext_ServiceInstance_clusterServiceClass(ctx, field)
 	case "servicePlan":
 		return ec.fieldContext_ServiceInstance_servicePlan(ctx, field)
+	case "clusterServicePlan":
+		return ec.fieldContext_ServiceInstance_clusterServicePlan(ctx, field)
 	case "bindable":
 		return ec.fieldContext_ServiceInstance_bindable(ctx, field)
+	case "serviceBindings":
+		return ec.fieldContext_ServiceInstance_serviceBindings(ctx, field)
+	case "serviceBindingUsages":
+		return ec.fieldContext_ServiceInstance_serviceBindingUsages(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ServiceInstance", field.Name)
 }
@@ -6121,6 +8361,10 @@ func (ec *executionContext) childFields_ServicePlan(ctx context.Context, field g
 		return ec.fieldContext_ServicePlan_instanceCreateParameterSchema(ctx, field)
 	case "bindingCreateParameterSchema":
 		return ec.fieldContext_ServicePlan_bindingCreateParameterSchema(ctx, field)
+	case "clusterAssetGroup":
+		return ec.fieldContext_ServicePlan_clusterAssetGroup(ctx, field)
+	case "assetGroup":
+		return ec.fieldContext_ServicePlan_assetGroup(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ServicePlan", field.Name)
 }
@@ -6367,6 +8611,90 @@ func (ec *executionContext) childFields_enabledMappingService(ctx context.Contex
 
 // region    ***************************** args.gotpl *****************************
 
+func (ec *executionContext) field_AssetGroup_assets_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "types",
+		func(ctx context.Context, v any) ([]string, error) {
+			return ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["types"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Asset_files_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "filterExtensions",
+		func(ctx context.Context, v any) ([]string, error) {
+			return ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["filterExtensions"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_ClusterAssetGroup_assets_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "types",
+		func(ctx context.Context, v any) ([]string, error) {
+			return ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["types"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_ClusterAsset_files_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "filterExtensions",
+		func(ctx context.Context, v any) ([]string, error) {
+			return ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["filterExtensions"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_ClusterServiceClass_activated_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_ClusterServiceClass_instances_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_createApplication_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -6533,6 +8861,52 @@ func (ec *executionContext) field_Mutation_createResource_args(ctx context.Conte
 	return args, nil
 }
 
+func (ec *executionContext) field_Mutation_createServiceBinding_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "serviceBindingName",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["serviceBindingName"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "serviceInstanceName",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["serviceInstanceName"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "parameters",
+		func(ctx context.Context, v any) (map[string]any, error) {
+			return ec.unmarshalOJSON2map(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["parameters"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg4
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_createServiceInstance_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -6552,6 +8926,14 @@ func (ec *executionContext) field_Mutation_createServiceInstance_args(ctx contex
 		return nil, err
 	}
 	args["params"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg2
 	return args, nil
 }
 
@@ -6689,6 +9071,36 @@ func (ec *executionContext) field_Mutation_deleteNamespace_args(ctx context.Cont
 	return args, nil
 }
 
+func (ec *executionContext) field_Mutation_deleteServiceBinding_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "serviceBindingName",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["serviceBindingName"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg2
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_deleteServiceInstance_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -6708,6 +9120,14 @@ func (ec *executionContext) field_Mutation_deleteServiceInstance_args(ctx contex
 		return nil, err
 	}
 	args["namespace"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg2
 	return args, nil
 }
 
@@ -7197,6 +9617,78 @@ func (ec *executionContext) field_Query_brokers_args(ctx context.Context, rawArg
 	return args, nil
 }
 
+func (ec *executionContext) field_Query_clusterServiceBroker_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "name",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["name"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_clusterServiceBrokers_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "offset",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["offset"] = arg1
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_clusterServiceClass_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "name",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["name"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_clusterServiceClasses_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "offset",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["offset"] = arg1
+	return args, nil
+}
+
 func (ec *executionContext) field_Query_connectorService_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -7394,6 +9886,132 @@ func (ec *executionContext) field_Query_selfSubjectRules_args(ctx context.Contex
 		return nil, err
 	}
 	args["namespace"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_serviceBindingUsage_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "name",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["name"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg1
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_serviceBindingUsages_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "resourceKind",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["resourceKind"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "resourceName",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["resourceName"] = arg2
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_serviceBinding_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "name",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["name"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg1
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_serviceBroker_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "name",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["name"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg1
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_serviceBrokers_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "offset",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["offset"] = arg2
 	return args, nil
 }
 
@@ -7668,6 +10286,34 @@ func (ec *executionContext) field_Subscription_namespaceEvent_args(ctx context.C
 		return nil, err
 	}
 	args["withSystemNamespaces"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Subscription_serviceBindingEvent_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Subscription_serviceBrokerEvent_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
 	return args, nil
 }
 
@@ -8446,6 +11092,526 @@ func (ec *executionContext) fieldContext_ApplicationService_entries(_ context.Co
 	return fc, nil
 }
 
+func (ec *executionContext) _Asset_name(ctx context.Context, field graphql.CollectedField, obj *v1beta1.Asset) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Asset_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Asset_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Asset", field, false, false, "String")
+}
+
+func (ec *executionContext) _Asset_namespace(ctx context.Context, field graphql.CollectedField, obj *v1beta1.Asset) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Asset_namespace(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Namespace, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Asset_namespace(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Asset", field, false, false, "String")
+}
+
+func (ec *executionContext) _Asset_parameters(ctx context.Context, field graphql.CollectedField, obj *v1beta1.Asset) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Asset_parameters(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Asset().Parameters(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return ec.marshalNJSON2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Asset_parameters(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Asset", field, true, true, "JSON")
+}
+
+func (ec *executionContext) _Asset_type(ctx context.Context, field graphql.CollectedField, obj *v1beta1.Asset) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Asset_type(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Asset().Type(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Asset_type(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Asset", field, true, true, "String")
+}
+
+func (ec *executionContext) _Asset_files(ctx context.Context, field graphql.CollectedField, obj *v1beta1.Asset) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Asset_files(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Asset().Files(ctx, obj, fc.Args["filterExtensions"].([]string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []File) graphql.Marshaler {
+			return ec.marshalNFile2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐFileᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Asset_files(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Asset",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_File(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Asset_files_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Asset_status(ctx context.Context, field graphql.CollectedField, obj *v1beta1.Asset) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Asset_status(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Status, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v v1beta1.AssetStatus) graphql.Marshaler {
+			return ec.marshalNAssetStatus2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐAssetStatus(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Asset_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Asset",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_AssetStatus(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Asset_displayName(ctx context.Context, field graphql.CollectedField, obj *v1beta1.Asset) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Asset_displayName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Asset().DisplayName(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Asset_displayName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Asset", field, true, true, "String")
+}
+
+func (ec *executionContext) _AssetGroup_name(ctx context.Context, field graphql.CollectedField, obj *v1beta1.AssetGroup) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AssetGroup_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AssetGroup_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AssetGroup", field, false, false, "String")
+}
+
+func (ec *executionContext) _AssetGroup_namespace(ctx context.Context, field graphql.CollectedField, obj *v1beta1.AssetGroup) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AssetGroup_namespace(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Namespace, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AssetGroup_namespace(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AssetGroup", field, false, false, "String")
+}
+
+func (ec *executionContext) _AssetGroup_groupName(ctx context.Context, field graphql.CollectedField, obj *v1beta1.AssetGroup) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AssetGroup_groupName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.AssetGroup().GroupName(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AssetGroup_groupName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AssetGroup", field, true, true, "String")
+}
+
+func (ec *executionContext) _AssetGroup_assets(ctx context.Context, field graphql.CollectedField, obj *v1beta1.AssetGroup) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AssetGroup_assets(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.AssetGroup().Assets(ctx, obj, fc.Args["types"].([]string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v1beta1.Asset) graphql.Marshaler {
+			return ec.marshalNAsset2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐAssetᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AssetGroup_assets(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "AssetGroup",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Asset(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_AssetGroup_assets_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _AssetGroup_displayName(ctx context.Context, field graphql.CollectedField, obj *v1beta1.AssetGroup) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AssetGroup_displayName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.AssetGroup().DisplayName(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AssetGroup_displayName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AssetGroup", field, true, true, "String")
+}
+
+func (ec *executionContext) _AssetGroup_description(ctx context.Context, field graphql.CollectedField, obj *v1beta1.AssetGroup) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AssetGroup_description(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.AssetGroup().Description(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AssetGroup_description(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AssetGroup", field, true, true, "String")
+}
+
+func (ec *executionContext) _AssetGroup_status(ctx context.Context, field graphql.CollectedField, obj *v1beta1.AssetGroup) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AssetGroup_status(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Status, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v v1beta1.AssetGroupStatus) graphql.Marshaler {
+			return ec.marshalNAssetGroupStatus2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐAssetGroupStatus(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AssetGroup_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "AssetGroup",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_AssetGroupStatus(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _AssetGroupStatus_phase(ctx context.Context, field graphql.CollectedField, obj *v1beta1.AssetGroupStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AssetGroupStatus_phase(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.AssetGroupStatus().Phase(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v AssetGroupPhaseType) graphql.Marshaler {
+			return ec.marshalNAssetGroupPhaseType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐAssetGroupPhaseType(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AssetGroupStatus_phase(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AssetGroupStatus", field, true, true, "AssetGroupPhaseType")
+}
+
+func (ec *executionContext) _AssetGroupStatus_reason(ctx context.Context, field graphql.CollectedField, obj *v1beta1.AssetGroupStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AssetGroupStatus_reason(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Reason, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AssetGroupStatus_reason(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AssetGroupStatus", field, false, false, "String")
+}
+
+func (ec *executionContext) _AssetGroupStatus_message(ctx context.Context, field graphql.CollectedField, obj *v1beta1.AssetGroupStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AssetGroupStatus_message(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Message, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AssetGroupStatus_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AssetGroupStatus", field, false, false, "String")
+}
+
+func (ec *executionContext) _AssetStatus_phase(ctx context.Context, field graphql.CollectedField, obj *v1beta1.AssetStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AssetStatus_phase(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.AssetStatus().Phase(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v AssetPhaseType) graphql.Marshaler {
+			return ec.marshalNAssetPhaseType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐAssetPhaseType(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AssetStatus_phase(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AssetStatus", field, true, true, "AssetPhaseType")
+}
+
+func (ec *executionContext) _AssetStatus_reason(ctx context.Context, field graphql.CollectedField, obj *v1beta1.AssetStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AssetStatus_reason(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Reason, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AssetStatus_reason(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AssetStatus", field, false, false, "String")
+}
+
+func (ec *executionContext) _AssetStatus_message(ctx context.Context, field graphql.CollectedField, obj *v1beta1.AssetStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AssetStatus_message(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Message, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AssetStatus_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AssetStatus", field, false, false, "String")
+}
+
 func (ec *executionContext) _BackendModule_name(ctx context.Context, field graphql.CollectedField, obj *BackendModule) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -8772,6 +11938,342 @@ func (ec *executionContext) fieldContext_BrokerEvent_broker(_ context.Context, f
 	return fc, nil
 }
 
+func (ec *executionContext) _ClusterAsset_name(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ClusterAsset) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterAsset_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterAsset_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterAsset", field, false, false, "String")
+}
+
+func (ec *executionContext) _ClusterAsset_parameters(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ClusterAsset) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterAsset_parameters(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterAsset().Parameters(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return ec.marshalNJSON2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterAsset_parameters(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterAsset", field, true, true, "JSON")
+}
+
+func (ec *executionContext) _ClusterAsset_type(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ClusterAsset) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterAsset_type(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterAsset().Type(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterAsset_type(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterAsset", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterAsset_files(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ClusterAsset) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterAsset_files(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.ClusterAsset().Files(ctx, obj, fc.Args["filterExtensions"].([]string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []File) graphql.Marshaler {
+			return ec.marshalNFile2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐFileᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterAsset_files(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ClusterAsset",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_File(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_ClusterAsset_files_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ClusterAsset_status(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ClusterAsset) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterAsset_status(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Status, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v v1beta1.AssetStatus) graphql.Marshaler {
+			return ec.marshalNAssetStatus2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐAssetStatus(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterAsset_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ClusterAsset",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_AssetStatus(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ClusterAsset_displayName(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ClusterAsset) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterAsset_displayName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterAsset().DisplayName(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterAsset_displayName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterAsset", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterAssetGroup_name(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ClusterAssetGroup) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterAssetGroup_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterAssetGroup_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterAssetGroup", field, false, false, "String")
+}
+
+func (ec *executionContext) _ClusterAssetGroup_groupName(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ClusterAssetGroup) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterAssetGroup_groupName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterAssetGroup().GroupName(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterAssetGroup_groupName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterAssetGroup", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterAssetGroup_assets(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ClusterAssetGroup) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterAssetGroup_assets(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.ClusterAssetGroup().Assets(ctx, obj, fc.Args["types"].([]string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v1beta1.ClusterAsset) graphql.Marshaler {
+			return ec.marshalNClusterAsset2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐClusterAssetᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterAssetGroup_assets(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ClusterAssetGroup",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ClusterAsset(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_ClusterAssetGroup_assets_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ClusterAssetGroup_displayName(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ClusterAssetGroup) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterAssetGroup_displayName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterAssetGroup().DisplayName(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterAssetGroup_displayName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterAssetGroup", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterAssetGroup_description(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ClusterAssetGroup) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterAssetGroup_description(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterAssetGroup().Description(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterAssetGroup_description(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterAssetGroup", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterAssetGroup_status(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ClusterAssetGroup) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterAssetGroup_status(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Status, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v v1beta1.AssetGroupStatus) graphql.Marshaler {
+			return ec.marshalNAssetGroupStatus2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐAssetGroupStatus(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterAssetGroup_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ClusterAssetGroup",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_AssetGroupStatus(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _ClusterMicroFrontend_name(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.ClusterMicroFrontend) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -8937,6 +12439,806 @@ func (ec *executionContext) fieldContext_ClusterMicroFrontend_navigationNodes(_ 
 		IsResolver: false,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_NavigationNode(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ClusterServiceBroker_name(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceBroker) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceBroker_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceBroker_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServiceBroker", field, false, false, "String")
+}
+
+func (ec *executionContext) _ClusterServiceBroker_status(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceBroker) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceBroker_status(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServiceBroker().Status(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ServiceBrokerStatus) graphql.Marshaler {
+			return ec.marshalNServiceBrokerStatus2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBrokerStatus(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceBroker_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ClusterServiceBroker",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBrokerStatus(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ClusterServiceBroker_creationTimestamp(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceBroker) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceBroker_creationTimestamp(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CreationTimestamp, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v v1.Time) graphql.Marshaler {
+			return ec.marshalNTimestamp2k8sᚗioᚋapimachineryᚋpkgᚋapisᚋmetaᚋv1ᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceBroker_creationTimestamp(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServiceBroker", field, false, false, "Timestamp")
+}
+
+func (ec *executionContext) _ClusterServiceBroker_url(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceBroker) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceBroker_url(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServiceBroker().URL(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceBroker_url(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServiceBroker", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterServiceBroker_labels(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceBroker) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceBroker_labels(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServiceBroker().Labels(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]string) graphql.Marshaler {
+			return ec.marshalNLabels2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceBroker_labels(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServiceBroker", field, true, true, "Labels")
+}
+
+func (ec *executionContext) _ClusterServiceBrokerEvent_type(ctx context.Context, field graphql.CollectedField, obj *ClusterServiceBrokerEvent) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceBrokerEvent_type(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Type, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v k8s.EventType) graphql.Marshaler {
+			return ec.marshalNSubscriptionEventType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚐEventType(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceBrokerEvent_type(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServiceBrokerEvent", field, false, false, "SubscriptionEventType")
+}
+
+func (ec *executionContext) _ClusterServiceBrokerEvent_clusterServiceBroker(ctx context.Context, field graphql.CollectedField, obj *ClusterServiceBrokerEvent) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceBrokerEvent_clusterServiceBroker(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ClusterServiceBroker, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ClusterServiceBroker) graphql.Marshaler {
+			return ec.marshalNClusterServiceBroker2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServiceBroker(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceBrokerEvent_clusterServiceBroker(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ClusterServiceBrokerEvent",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ClusterServiceBroker(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ClusterServiceClass_name(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceClass_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceClass_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServiceClass", field, false, false, "String")
+}
+
+func (ec *executionContext) _ClusterServiceClass_externalName(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceClass_externalName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServiceClass().ExternalName(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceClass_externalName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServiceClass", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterServiceClass_displayName(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceClass_displayName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServiceClass().DisplayName(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceClass_displayName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServiceClass", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterServiceClass_creationTimestamp(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceClass_creationTimestamp(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CreationTimestamp, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v v1.Time) graphql.Marshaler {
+			return ec.marshalNTimestamp2k8sᚗioᚋapimachineryᚋpkgᚋapisᚋmetaᚋv1ᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceClass_creationTimestamp(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServiceClass", field, false, false, "Timestamp")
+}
+
+func (ec *executionContext) _ClusterServiceClass_description(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceClass_description(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServiceClass().Description(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceClass_description(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServiceClass", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterServiceClass_longDescription(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceClass_longDescription(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServiceClass().LongDescription(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceClass_longDescription(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServiceClass", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterServiceClass_imageUrl(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceClass_imageUrl(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServiceClass().ImageURL(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceClass_imageUrl(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServiceClass", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterServiceClass_documentationUrl(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceClass_documentationUrl(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServiceClass().DocumentationURL(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceClass_documentationUrl(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServiceClass", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterServiceClass_supportUrl(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceClass_supportUrl(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServiceClass().SupportURL(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceClass_supportUrl(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServiceClass", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterServiceClass_providerDisplayName(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceClass_providerDisplayName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServiceClass().ProviderDisplayName(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceClass_providerDisplayName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServiceClass", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterServiceClass_tags(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceClass_tags(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServiceClass().Tags(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceClass_tags(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServiceClass", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterServiceClass_labels(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceClass_labels(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServiceClass().Labels(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]string) graphql.Marshaler {
+			return ec.marshalNLabels2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceClass_labels(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServiceClass", field, true, true, "Labels")
+}
+
+func (ec *executionContext) _ClusterServiceClass_plans(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceClass_plans(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServiceClass().Plans(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v1beta11.ClusterServicePlan) graphql.Marshaler {
+			return ec.marshalNClusterServicePlan2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServicePlanᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceClass_plans(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ClusterServiceClass",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ClusterServicePlan(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ClusterServiceClass_activated(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceClass_activated(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.ClusterServiceClass().Activated(ctx, obj, fc.Args["namespace"].(*string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceClass_activated(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ClusterServiceClass",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return nil, errors.New("field of type Boolean does not have child fields")
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_ClusterServiceClass_activated_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ClusterServiceClass_instances(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceClass_instances(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.ClusterServiceClass().Instances(ctx, obj, fc.Args["namespace"].(*string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v1beta11.ServiceInstance) graphql.Marshaler {
+			return ec.marshalNServiceInstance2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceInstanceᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceClass_instances(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ClusterServiceClass",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceInstance(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_ClusterServiceClass_instances_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ClusterServiceClass_clusterAssetGroup(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceClass_clusterAssetGroup(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServiceClass().ClusterAssetGroup(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta1.ClusterAssetGroup) graphql.Marshaler {
+			return ec.marshalOClusterAssetGroup2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐClusterAssetGroup(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceClass_clusterAssetGroup(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ClusterServiceClass",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ClusterAssetGroup(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ClusterServicePlan_name(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServicePlan) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServicePlan_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServicePlan_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServicePlan", field, false, false, "String")
+}
+
+func (ec *executionContext) _ClusterServicePlan_displayName(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServicePlan) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServicePlan_displayName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServicePlan().DisplayName(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServicePlan_displayName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServicePlan", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterServicePlan_externalName(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServicePlan) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServicePlan_externalName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServicePlan().ExternalName(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServicePlan_externalName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServicePlan", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterServicePlan_description(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServicePlan) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServicePlan_description(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServicePlan().Description(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServicePlan_description(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServicePlan", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterServicePlan_relatedClusterServiceClassName(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServicePlan) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServicePlan_relatedClusterServiceClassName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServicePlan().RelatedClusterServiceClassName(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServicePlan_relatedClusterServiceClassName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServicePlan", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterServicePlan_instanceCreateParameterSchema(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServicePlan) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServicePlan_instanceCreateParameterSchema(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServicePlan().InstanceCreateParameterSchema(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return ec.marshalOJSON2map(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServicePlan_instanceCreateParameterSchema(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServicePlan", field, true, true, "JSON")
+}
+
+func (ec *executionContext) _ClusterServicePlan_bindingCreateParameterSchema(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServicePlan) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServicePlan_bindingCreateParameterSchema(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServicePlan().BindingCreateParameterSchema(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return ec.marshalOJSON2map(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServicePlan_bindingCreateParameterSchema(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServicePlan", field, true, true, "JSON")
+}
+
+func (ec *executionContext) _ClusterServicePlan_clusterAssetGroup(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServicePlan) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServicePlan_clusterAssetGroup(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServicePlan().ClusterAssetGroup(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta1.ClusterAssetGroup) graphql.Marshaler {
+			return ec.marshalOClusterAssetGroup2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐClusterAssetGroup(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServicePlan_clusterAssetGroup(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ClusterServicePlan",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ClusterAssetGroup(ctx, field)
 		},
 	}
 	return fc, nil
@@ -9195,6 +13497,75 @@ func (ec *executionContext) fieldContext_ContainerState_message(_ context.Contex
 	return graphql.NewScalarFieldContext("ContainerState", field, false, false, "String")
 }
 
+func (ec *executionContext) _CreateServiceBindingOutput_name(ctx context.Context, field graphql.CollectedField, obj *CreateServiceBindingOutput) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CreateServiceBindingOutput_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CreateServiceBindingOutput_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CreateServiceBindingOutput", field, false, false, "String")
+}
+
+func (ec *executionContext) _CreateServiceBindingOutput_serviceInstanceName(ctx context.Context, field graphql.CollectedField, obj *CreateServiceBindingOutput) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CreateServiceBindingOutput_serviceInstanceName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ServiceInstanceName, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CreateServiceBindingOutput_serviceInstanceName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CreateServiceBindingOutput", field, false, false, "String")
+}
+
+func (ec *executionContext) _CreateServiceBindingOutput_namespace(ctx context.Context, field graphql.CollectedField, obj *CreateServiceBindingOutput) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CreateServiceBindingOutput_namespace(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Namespace, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CreateServiceBindingOutput_namespace(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CreateServiceBindingOutput", field, false, false, "String")
+}
+
 func (ec *executionContext) _DeleteApplicationOutput_name(ctx context.Context, field graphql.CollectedField, obj *DeleteApplicationOutput) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -9216,6 +13587,52 @@ func (ec *executionContext) _DeleteApplicationOutput_name(ctx context.Context, f
 }
 func (ec *executionContext) fieldContext_DeleteApplicationOutput_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("DeleteApplicationOutput", field, false, false, "String")
+}
+
+func (ec *executionContext) _DeleteServiceBindingOutput_name(ctx context.Context, field graphql.CollectedField, obj *DeleteServiceBindingOutput) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DeleteServiceBindingOutput_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DeleteServiceBindingOutput_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DeleteServiceBindingOutput", field, false, false, "String")
+}
+
+func (ec *executionContext) _DeleteServiceBindingOutput_namespace(ctx context.Context, field graphql.CollectedField, obj *DeleteServiceBindingOutput) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DeleteServiceBindingOutput_namespace(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Namespace, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DeleteServiceBindingOutput_namespace(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DeleteServiceBindingOutput", field, false, false, "String")
 }
 
 func (ec *executionContext) _Deployment_name(ctx context.Context, field graphql.CollectedField, obj *v12.Deployment) (ret graphql.Marshaler) {
@@ -9728,6 +14145,29 @@ func (ec *executionContext) fieldContext_EnabledApplicationService_exist(_ conte
 	return graphql.NewScalarFieldContext("EnabledApplicationService", field, false, false, "Boolean")
 }
 
+func (ec *executionContext) _EnvPrefix_name(ctx context.Context, field graphql.CollectedField, obj *v1alpha13.EnvPrefix) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_EnvPrefix_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_EnvPrefix_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("EnvPrefix", field, false, false, "String")
+}
+
 func (ec *executionContext) _EventActivation_name(ctx context.Context, field graphql.CollectedField, obj *v1alpha1.EventActivation) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -9919,6 +14359,52 @@ func (ec *executionContext) _EventActivationEvent_schema(ctx context.Context, fi
 }
 func (ec *executionContext) fieldContext_EventActivationEvent_schema(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("EventActivationEvent", field, false, false, "JSON")
+}
+
+func (ec *executionContext) _File_url(ctx context.Context, field graphql.CollectedField, obj *File) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_File_url(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.URL, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_File_url(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("File", field, false, false, "String")
+}
+
+func (ec *executionContext) _File_metadata(ctx context.Context, field graphql.CollectedField, obj *File) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_File_metadata(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Metadata, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return ec.marshalNJSON2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_File_metadata(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("File", field, false, false, "JSON")
 }
 
 func (ec *executionContext) _Function_name(ctx context.Context, field graphql.CollectedField, obj *v1alpha11.Function) (ret graphql.Marshaler) {
@@ -11137,6 +15623,52 @@ func (ec *executionContext) fieldContext_LoadBalancerStatus_ingress(_ context.Co
 	return fc, nil
 }
 
+func (ec *executionContext) _LocalObjectReference_kind(ctx context.Context, field graphql.CollectedField, obj *v1alpha13.LocalReferenceByKindAndName) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_LocalObjectReference_kind(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Kind, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_LocalObjectReference_kind(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("LocalObjectReference", field, false, false, "String")
+}
+
+func (ec *executionContext) _LocalObjectReference_name(ctx context.Context, field graphql.CollectedField, obj *v1alpha13.LocalReferenceByKindAndName) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_LocalObjectReference_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_LocalObjectReference_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("LocalObjectReference", field, false, false, "String")
+}
+
 func (ec *executionContext) _MeshObject_kind(ctx context.Context, field graphql.CollectedField, obj *eventmesh.StageObject) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -12018,10 +16550,10 @@ func (ec *executionContext) _Mutation_createServiceInstance(ctx context.Context,
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Mutation().CreateServiceInstance(ctx, fc.Args["namespace"].(string), fc.Args["params"].(ServiceInstanceCreateInput))
+			return ec.Resolvers.Mutation().CreateServiceInstance(ctx, fc.Args["namespace"].(string), fc.Args["params"].(ServiceInstanceCreateInput), fc.Args["dryRun"].(*bool))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v1beta1.ServiceInstance) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ServiceInstance) graphql.Marshaler {
 			return ec.marshalOServiceInstance2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceInstance(ctx, selections, v)
 		},
 		true,
@@ -12062,10 +16594,10 @@ func (ec *executionContext) _Mutation_deleteServiceInstance(ctx context.Context,
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Mutation().DeleteServiceInstance(ctx, fc.Args["name"].(string), fc.Args["namespace"].(string))
+			return ec.Resolvers.Mutation().DeleteServiceInstance(ctx, fc.Args["name"].(string), fc.Args["namespace"].(string), fc.Args["dryRun"].(*bool))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v1beta1.ServiceInstance) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ServiceInstance) graphql.Marshaler {
 			return ec.marshalOServiceInstance2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceInstance(ctx, selections, v)
 		},
 		true,
@@ -12090,6 +16622,94 @@ func (ec *executionContext) fieldContext_Mutation_deleteServiceInstance(ctx cont
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Mutation_deleteServiceInstance_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_createServiceBinding(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_createServiceBinding(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().CreateServiceBinding(ctx, fc.Args["serviceBindingName"].(*string), fc.Args["serviceInstanceName"].(string), fc.Args["namespace"].(string), fc.Args["parameters"].(map[string]any), fc.Args["dryRun"].(*bool))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *CreateServiceBindingOutput) graphql.Marshaler {
+			return ec.marshalOCreateServiceBindingOutput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐCreateServiceBindingOutput(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_createServiceBinding(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_CreateServiceBindingOutput(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_createServiceBinding_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_deleteServiceBinding(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_deleteServiceBinding(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().DeleteServiceBinding(ctx, fc.Args["serviceBindingName"].(string), fc.Args["namespace"].(string), fc.Args["dryRun"].(*bool))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *DeleteServiceBindingOutput) graphql.Marshaler {
+			return ec.marshalODeleteServiceBindingOutput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐDeleteServiceBindingOutput(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_deleteServiceBinding(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_DeleteServiceBindingOutput(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_deleteServiceBinding_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -13719,7 +18339,7 @@ func (ec *executionContext) _Query_serviceClass(ctx context.Context, field graph
 			return ec.Resolvers.Query().ServiceClass(ctx, fc.Args["namespace"].(string), fc.Args["name"].(string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v1beta1.ServiceClass) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ServiceClass) graphql.Marshaler {
 			return ec.marshalOServiceClass2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceClass(ctx, selections, v)
 		},
 		true,
@@ -13763,7 +18383,7 @@ func (ec *executionContext) _Query_serviceClasses(ctx context.Context, field gra
 			return ec.Resolvers.Query().ServiceClasses(ctx, fc.Args["namespace"].(string), fc.Args["first"].(*int), fc.Args["offset"].(*int))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []v1beta1.ServiceClass) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v []v1beta11.ServiceClass) graphql.Marshaler {
 			return ec.marshalNServiceClass2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceClassᚄ(ctx, selections, v)
 		},
 		true,
@@ -13794,6 +18414,270 @@ func (ec *executionContext) fieldContext_Query_serviceClasses(ctx context.Contex
 	return fc, nil
 }
 
+func (ec *executionContext) _Query_clusterServiceClass(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_clusterServiceClass(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().ClusterServiceClass(ctx, fc.Args["name"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ClusterServiceClass) graphql.Marshaler {
+			return ec.marshalOClusterServiceClass2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServiceClass(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Query_clusterServiceClass(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ClusterServiceClass(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_clusterServiceClass_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_clusterServiceClasses(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_clusterServiceClasses(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().ClusterServiceClasses(ctx, fc.Args["first"].(*int), fc.Args["offset"].(*int))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v1beta11.ClusterServiceClass) graphql.Marshaler {
+			return ec.marshalNClusterServiceClass2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServiceClassᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_clusterServiceClasses(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ClusterServiceClass(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_clusterServiceClasses_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_serviceBroker(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_serviceBroker(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().ServiceBroker(ctx, fc.Args["name"].(string), fc.Args["namespace"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ServiceBroker) graphql.Marshaler {
+			return ec.marshalOServiceBroker2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBroker(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Query_serviceBroker(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBroker(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_serviceBroker_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_serviceBrokers(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_serviceBrokers(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().ServiceBrokers(ctx, fc.Args["namespace"].(string), fc.Args["first"].(*int), fc.Args["offset"].(*int))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v1beta11.ServiceBroker) graphql.Marshaler {
+			return ec.marshalNServiceBroker2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBrokerᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_serviceBrokers(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBroker(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_serviceBrokers_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_clusterServiceBroker(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_clusterServiceBroker(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().ClusterServiceBroker(ctx, fc.Args["name"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ClusterServiceBroker) graphql.Marshaler {
+			return ec.marshalOClusterServiceBroker2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServiceBroker(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Query_clusterServiceBroker(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ClusterServiceBroker(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_clusterServiceBroker_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_clusterServiceBrokers(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_clusterServiceBrokers(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().ClusterServiceBrokers(ctx, fc.Args["first"].(*int), fc.Args["offset"].(*int))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v1beta11.ClusterServiceBroker) graphql.Marshaler {
+			return ec.marshalNClusterServiceBroker2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServiceBrokerᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_clusterServiceBrokers(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ClusterServiceBroker(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_clusterServiceBrokers_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Query_serviceInstance(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -13807,7 +18691,7 @@ func (ec *executionContext) _Query_serviceInstance(ctx context.Context, field gr
 			return ec.Resolvers.Query().ServiceInstance(ctx, fc.Args["name"].(string), fc.Args["namespace"].(string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v1beta1.ServiceInstance) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ServiceInstance) graphql.Marshaler {
 			return ec.marshalOServiceInstance2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceInstance(ctx, selections, v)
 		},
 		true,
@@ -13851,7 +18735,7 @@ func (ec *executionContext) _Query_serviceInstances(ctx context.Context, field g
 			return ec.Resolvers.Query().ServiceInstances(ctx, fc.Args["namespace"].(string), fc.Args["first"].(*int), fc.Args["offset"].(*int), fc.Args["status"].(*eventmesh.InstancePhase))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []v1beta1.ServiceInstance) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v []v1beta11.ServiceInstance) graphql.Marshaler {
 			return ec.marshalNServiceInstance2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceInstanceᚄ(ctx, selections, v)
 		},
 		true,
@@ -13876,6 +18760,138 @@ func (ec *executionContext) fieldContext_Query_serviceInstances(ctx context.Cont
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Query_serviceInstances_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_serviceBinding(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_serviceBinding(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().ServiceBinding(ctx, fc.Args["name"].(string), fc.Args["namespace"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ServiceBinding) graphql.Marshaler {
+			return ec.marshalOServiceBinding2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBinding(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Query_serviceBinding(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBinding(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_serviceBinding_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_serviceBindingUsage(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_serviceBindingUsage(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().ServiceBindingUsage(ctx, fc.Args["name"].(string), fc.Args["namespace"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1alpha13.ServiceBindingUsage) graphql.Marshaler {
+			return ec.marshalOServiceBindingUsage2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐServiceBindingUsage(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Query_serviceBindingUsage(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBindingUsage(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_serviceBindingUsage_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_serviceBindingUsages(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_serviceBindingUsages(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().ServiceBindingUsages(ctx, fc.Args["namespace"].(string), fc.Args["resourceKind"].(*string), fc.Args["resourceName"].(*string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v1alpha13.ServiceBindingUsage) graphql.Marshaler {
+			return ec.marshalNServiceBindingUsage2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐServiceBindingUsageᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_serviceBindingUsages(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBindingUsage(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_serviceBindingUsages_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -15141,6 +20157,190 @@ func (ec *executionContext) fieldContext_ResourceValues_cpu(_ context.Context, f
 	return graphql.NewScalarFieldContext("ResourceValues", field, false, false, "String")
 }
 
+func (ec *executionContext) _Secret_name(ctx context.Context, field graphql.CollectedField, obj *v13.Secret) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Secret_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Secret_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Secret", field, false, false, "String")
+}
+
+func (ec *executionContext) _Secret_namespace(ctx context.Context, field graphql.CollectedField, obj *v13.Secret) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Secret_namespace(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Namespace, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Secret_namespace(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Secret", field, false, false, "String")
+}
+
+func (ec *executionContext) _Secret_data(ctx context.Context, field graphql.CollectedField, obj *v13.Secret) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Secret_data(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Secret().Data(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return ec.marshalNJSON2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Secret_data(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Secret", field, true, true, "JSON")
+}
+
+func (ec *executionContext) _Secret_type(ctx context.Context, field graphql.CollectedField, obj *v13.Secret) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Secret_type(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Secret().Type(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Secret_type(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Secret", field, true, true, "String")
+}
+
+func (ec *executionContext) _Secret_creationTime(ctx context.Context, field graphql.CollectedField, obj *v13.Secret) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Secret_creationTime(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CreationTimestamp, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v v1.Time) graphql.Marshaler {
+			return ec.marshalNTimestamp2k8sᚗioᚋapimachineryᚋpkgᚋapisᚋmetaᚋv1ᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Secret_creationTime(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Secret", field, false, false, "Timestamp")
+}
+
+func (ec *executionContext) _Secret_labels(ctx context.Context, field graphql.CollectedField, obj *v13.Secret) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Secret_labels(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Secret().Labels(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return ec.marshalNJSON2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Secret_labels(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Secret", field, true, true, "JSON")
+}
+
+func (ec *executionContext) _Secret_annotations(ctx context.Context, field graphql.CollectedField, obj *v13.Secret) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Secret_annotations(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Secret().Annotations(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return ec.marshalNJSON2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Secret_annotations(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Secret", field, true, true, "JSON")
+}
+
+func (ec *executionContext) _Secret_json(ctx context.Context, field graphql.CollectedField, obj *v13.Secret) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Secret_json(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Secret().JSON(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return ec.marshalNJSON2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Secret_json(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Secret", field, true, true, "JSON")
+}
+
 func (ec *executionContext) _Service_name(ctx context.Context, field graphql.CollectedField, obj *v13.Service) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -15343,7 +20543,989 @@ func (ec *executionContext) fieldContext_Service_UID(_ context.Context, field gr
 	return graphql.NewScalarFieldContext("Service", field, true, true, "String")
 }
 
-func (ec *executionContext) _ServiceClass_name(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceClass) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceBinding_name(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceBinding) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBinding_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBinding_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBinding", field, false, false, "String")
+}
+
+func (ec *executionContext) _ServiceBinding_serviceInstanceName(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceBinding) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBinding_serviceInstanceName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServiceBinding().ServiceInstanceName(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBinding_serviceInstanceName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBinding", field, true, true, "String")
+}
+
+func (ec *executionContext) _ServiceBinding_namespace(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceBinding) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBinding_namespace(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Namespace, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBinding_namespace(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBinding", field, false, false, "String")
+}
+
+func (ec *executionContext) _ServiceBinding_secret(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceBinding) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBinding_secret(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServiceBinding().Secret(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v13.Secret) graphql.Marshaler {
+			return ec.marshalOSecret2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐSecret(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBinding_secret(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceBinding",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Secret(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceBinding_status(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceBinding) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBinding_status(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServiceBinding().Status(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ServiceBindingStatus) graphql.Marshaler {
+			return ec.marshalNServiceBindingStatus2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBindingStatus(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBinding_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceBinding",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBindingStatus(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceBinding_parameters(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceBinding) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBinding_parameters(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServiceBinding().Parameters(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return ec.marshalOJSON2map(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBinding_parameters(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBinding", field, true, true, "JSON")
+}
+
+func (ec *executionContext) _ServiceBindingEvent_type(ctx context.Context, field graphql.CollectedField, obj *ServiceBindingEvent) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingEvent_type(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Type, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v k8s.EventType) graphql.Marshaler {
+			return ec.marshalNSubscriptionEventType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚐEventType(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingEvent_type(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBindingEvent", field, false, false, "SubscriptionEventType")
+}
+
+func (ec *executionContext) _ServiceBindingEvent_serviceBinding(ctx context.Context, field graphql.CollectedField, obj *ServiceBindingEvent) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingEvent_serviceBinding(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ServiceBinding, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ServiceBinding) graphql.Marshaler {
+			return ec.marshalNServiceBinding2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBinding(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingEvent_serviceBinding(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceBindingEvent",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBinding(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceBindingStatus_type(ctx context.Context, field graphql.CollectedField, obj *ServiceBindingStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingStatus_type(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Type, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v ServiceBindingStatusType) graphql.Marshaler {
+			return ec.marshalNServiceBindingStatusType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBindingStatusType(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingStatus_type(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBindingStatus", field, false, false, "ServiceBindingStatusType")
+}
+
+func (ec *executionContext) _ServiceBindingStatus_reason(ctx context.Context, field graphql.CollectedField, obj *ServiceBindingStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingStatus_reason(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Reason, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingStatus_reason(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBindingStatus", field, false, false, "String")
+}
+
+func (ec *executionContext) _ServiceBindingStatus_message(ctx context.Context, field graphql.CollectedField, obj *ServiceBindingStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingStatus_message(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Message, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingStatus_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBindingStatus", field, false, false, "String")
+}
+
+func (ec *executionContext) _ServiceBindingUsage_name(ctx context.Context, field graphql.CollectedField, obj *v1alpha13.ServiceBindingUsage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingUsage_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingUsage_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBindingUsage", field, false, false, "String")
+}
+
+func (ec *executionContext) _ServiceBindingUsage_namespace(ctx context.Context, field graphql.CollectedField, obj *v1alpha13.ServiceBindingUsage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingUsage_namespace(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Namespace, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingUsage_namespace(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBindingUsage", field, false, false, "String")
+}
+
+func (ec *executionContext) _ServiceBindingUsage_serviceBinding(ctx context.Context, field graphql.CollectedField, obj *v1alpha13.ServiceBindingUsage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingUsage_serviceBinding(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServiceBindingUsage().ServiceBinding(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ServiceBinding) graphql.Marshaler {
+			return ec.marshalOServiceBinding2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBinding(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingUsage_serviceBinding(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceBindingUsage",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBinding(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceBindingUsage_usedBy(ctx context.Context, field graphql.CollectedField, obj *v1alpha13.ServiceBindingUsage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingUsage_usedBy(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServiceBindingUsage().UsedBy(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1alpha13.LocalReferenceByKindAndName) graphql.Marshaler {
+			return ec.marshalNLocalObjectReference2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐLocalReferenceByKindAndName(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingUsage_usedBy(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceBindingUsage",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_LocalObjectReference(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceBindingUsage_parameters(ctx context.Context, field graphql.CollectedField, obj *v1alpha13.ServiceBindingUsage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingUsage_parameters(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServiceBindingUsage().Parameters(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1alpha13.Parameters) graphql.Marshaler {
+			return ec.marshalOServiceBindingUsageParameters2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐParameters(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingUsage_parameters(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceBindingUsage",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBindingUsageParameters(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceBindingUsage_status(ctx context.Context, field graphql.CollectedField, obj *v1alpha13.ServiceBindingUsage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingUsage_status(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServiceBindingUsage().Status(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ServiceBindingUsageStatus) graphql.Marshaler {
+			return ec.marshalNServiceBindingUsageStatus2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBindingUsageStatus(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingUsage_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceBindingUsage",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBindingUsageStatus(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceBindingUsageParameters_envPrefix(ctx context.Context, field graphql.CollectedField, obj *v1alpha13.Parameters) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingUsageParameters_envPrefix(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.EnvPrefix, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1alpha13.EnvPrefix) graphql.Marshaler {
+			return ec.marshalOEnvPrefix2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐEnvPrefix(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingUsageParameters_envPrefix(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceBindingUsageParameters",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_EnvPrefix(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceBindingUsageStatus_type(ctx context.Context, field graphql.CollectedField, obj *ServiceBindingUsageStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingUsageStatus_type(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Type, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v ServiceBindingUsageStatusType) graphql.Marshaler {
+			return ec.marshalNServiceBindingUsageStatusType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBindingUsageStatusType(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingUsageStatus_type(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBindingUsageStatus", field, false, false, "ServiceBindingUsageStatusType")
+}
+
+func (ec *executionContext) _ServiceBindingUsageStatus_reason(ctx context.Context, field graphql.CollectedField, obj *ServiceBindingUsageStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingUsageStatus_reason(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Reason, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingUsageStatus_reason(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBindingUsageStatus", field, false, false, "String")
+}
+
+func (ec *executionContext) _ServiceBindingUsageStatus_message(ctx context.Context, field graphql.CollectedField, obj *ServiceBindingUsageStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingUsageStatus_message(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Message, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingUsageStatus_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBindingUsageStatus", field, false, false, "String")
+}
+
+func (ec *executionContext) _ServiceBindings_items(ctx context.Context, field graphql.CollectedField, obj *ServiceBindings) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindings_items(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Items, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v1beta11.ServiceBinding) graphql.Marshaler {
+			return ec.marshalNServiceBinding2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBindingᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindings_items(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceBindings",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBinding(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceBindings_stats(ctx context.Context, field graphql.CollectedField, obj *ServiceBindings) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindings_stats(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Stats, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ServiceBindingsStats) graphql.Marshaler {
+			return ec.marshalNServiceBindingsStats2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBindingsStats(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindings_stats(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceBindings",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBindingsStats(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceBindingsStats_ready(ctx context.Context, field graphql.CollectedField, obj *ServiceBindingsStats) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingsStats_ready(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Ready, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingsStats_ready(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBindingsStats", field, false, false, "Int")
+}
+
+func (ec *executionContext) _ServiceBindingsStats_failed(ctx context.Context, field graphql.CollectedField, obj *ServiceBindingsStats) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingsStats_failed(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Failed, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingsStats_failed(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBindingsStats", field, false, false, "Int")
+}
+
+func (ec *executionContext) _ServiceBindingsStats_pending(ctx context.Context, field graphql.CollectedField, obj *ServiceBindingsStats) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingsStats_pending(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Pending, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingsStats_pending(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBindingsStats", field, false, false, "Int")
+}
+
+func (ec *executionContext) _ServiceBindingsStats_unknown(ctx context.Context, field graphql.CollectedField, obj *ServiceBindingsStats) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingsStats_unknown(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Unknown, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingsStats_unknown(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBindingsStats", field, false, false, "Int")
+}
+
+func (ec *executionContext) _ServiceBroker_name(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceBroker) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBroker_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBroker_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBroker", field, false, false, "String")
+}
+
+func (ec *executionContext) _ServiceBroker_namespace(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceBroker) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBroker_namespace(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Namespace, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBroker_namespace(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBroker", field, false, false, "String")
+}
+
+func (ec *executionContext) _ServiceBroker_status(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceBroker) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBroker_status(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServiceBroker().Status(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ServiceBrokerStatus) graphql.Marshaler {
+			return ec.marshalNServiceBrokerStatus2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBrokerStatus(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBroker_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceBroker",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBrokerStatus(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceBroker_creationTimestamp(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceBroker) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBroker_creationTimestamp(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CreationTimestamp, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v v1.Time) graphql.Marshaler {
+			return ec.marshalNTimestamp2k8sᚗioᚋapimachineryᚋpkgᚋapisᚋmetaᚋv1ᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBroker_creationTimestamp(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBroker", field, false, false, "Timestamp")
+}
+
+func (ec *executionContext) _ServiceBroker_url(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceBroker) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBroker_url(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServiceBroker().URL(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBroker_url(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBroker", field, true, true, "String")
+}
+
+func (ec *executionContext) _ServiceBroker_labels(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceBroker) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBroker_labels(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServiceBroker().Labels(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]string) graphql.Marshaler {
+			return ec.marshalNLabels2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBroker_labels(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBroker", field, true, true, "Labels")
+}
+
+func (ec *executionContext) _ServiceBrokerEvent_type(ctx context.Context, field graphql.CollectedField, obj *ServiceBrokerEvent) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBrokerEvent_type(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Type, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v k8s.EventType) graphql.Marshaler {
+			return ec.marshalNSubscriptionEventType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚐEventType(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBrokerEvent_type(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBrokerEvent", field, false, false, "SubscriptionEventType")
+}
+
+func (ec *executionContext) _ServiceBrokerEvent_serviceBroker(ctx context.Context, field graphql.CollectedField, obj *ServiceBrokerEvent) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBrokerEvent_serviceBroker(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ServiceBroker, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ServiceBroker) graphql.Marshaler {
+			return ec.marshalNServiceBroker2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBroker(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBrokerEvent_serviceBroker(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceBrokerEvent",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBroker(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceBrokerStatus_ready(ctx context.Context, field graphql.CollectedField, obj *ServiceBrokerStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBrokerStatus_ready(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Ready, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBrokerStatus_ready(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBrokerStatus", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _ServiceBrokerStatus_reason(ctx context.Context, field graphql.CollectedField, obj *ServiceBrokerStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBrokerStatus_reason(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Reason, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBrokerStatus_reason(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBrokerStatus", field, false, false, "String")
+}
+
+func (ec *executionContext) _ServiceBrokerStatus_message(ctx context.Context, field graphql.CollectedField, obj *ServiceBrokerStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBrokerStatus_message(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Message, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBrokerStatus_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBrokerStatus", field, false, false, "String")
+}
+
+func (ec *executionContext) _ServiceClass_name(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -15366,7 +21548,7 @@ func (ec *executionContext) fieldContext_ServiceClass_name(_ context.Context, fi
 	return graphql.NewScalarFieldContext("ServiceClass", field, false, false, "String")
 }
 
-func (ec *executionContext) _ServiceClass_namespace(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceClass) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceClass_namespace(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -15389,7 +21571,7 @@ func (ec *executionContext) fieldContext_ServiceClass_namespace(_ context.Contex
 	return graphql.NewScalarFieldContext("ServiceClass", field, false, false, "String")
 }
 
-func (ec *executionContext) _ServiceClass_externalName(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceClass) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceClass_externalName(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -15412,7 +21594,7 @@ func (ec *executionContext) fieldContext_ServiceClass_externalName(_ context.Con
 	return graphql.NewScalarFieldContext("ServiceClass", field, true, true, "String")
 }
 
-func (ec *executionContext) _ServiceClass_displayName(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceClass) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceClass_displayName(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -15435,7 +21617,7 @@ func (ec *executionContext) fieldContext_ServiceClass_displayName(_ context.Cont
 	return graphql.NewScalarFieldContext("ServiceClass", field, true, true, "String")
 }
 
-func (ec *executionContext) _ServiceClass_creationTimestamp(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceClass) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceClass_creationTimestamp(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -15458,7 +21640,7 @@ func (ec *executionContext) fieldContext_ServiceClass_creationTimestamp(_ contex
 	return graphql.NewScalarFieldContext("ServiceClass", field, false, false, "Timestamp")
 }
 
-func (ec *executionContext) _ServiceClass_description(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceClass) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceClass_description(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -15481,7 +21663,7 @@ func (ec *executionContext) fieldContext_ServiceClass_description(_ context.Cont
 	return graphql.NewScalarFieldContext("ServiceClass", field, true, true, "String")
 }
 
-func (ec *executionContext) _ServiceClass_longDescription(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceClass) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceClass_longDescription(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -15504,7 +21686,7 @@ func (ec *executionContext) fieldContext_ServiceClass_longDescription(_ context.
 	return graphql.NewScalarFieldContext("ServiceClass", field, true, true, "String")
 }
 
-func (ec *executionContext) _ServiceClass_imageUrl(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceClass) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceClass_imageUrl(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -15527,7 +21709,7 @@ func (ec *executionContext) fieldContext_ServiceClass_imageUrl(_ context.Context
 	return graphql.NewScalarFieldContext("ServiceClass", field, true, true, "String")
 }
 
-func (ec *executionContext) _ServiceClass_documentationUrl(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceClass) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceClass_documentationUrl(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -15550,7 +21732,7 @@ func (ec *executionContext) fieldContext_ServiceClass_documentationUrl(_ context
 	return graphql.NewScalarFieldContext("ServiceClass", field, true, true, "String")
 }
 
-func (ec *executionContext) _ServiceClass_supportUrl(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceClass) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceClass_supportUrl(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -15573,7 +21755,7 @@ func (ec *executionContext) fieldContext_ServiceClass_supportUrl(_ context.Conte
 	return graphql.NewScalarFieldContext("ServiceClass", field, true, true, "String")
 }
 
-func (ec *executionContext) _ServiceClass_providerDisplayName(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceClass) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceClass_providerDisplayName(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -15596,7 +21778,7 @@ func (ec *executionContext) fieldContext_ServiceClass_providerDisplayName(_ cont
 	return graphql.NewScalarFieldContext("ServiceClass", field, true, true, "String")
 }
 
-func (ec *executionContext) _ServiceClass_tags(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceClass) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceClass_tags(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -15619,7 +21801,7 @@ func (ec *executionContext) fieldContext_ServiceClass_tags(_ context.Context, fi
 	return graphql.NewScalarFieldContext("ServiceClass", field, true, true, "String")
 }
 
-func (ec *executionContext) _ServiceClass_labels(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceClass) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceClass_labels(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -15642,7 +21824,7 @@ func (ec *executionContext) fieldContext_ServiceClass_labels(_ context.Context, 
 	return graphql.NewScalarFieldContext("ServiceClass", field, true, true, "Labels")
 }
 
-func (ec *executionContext) _ServiceClass_plans(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceClass) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceClass_plans(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -15654,7 +21836,7 @@ func (ec *executionContext) _ServiceClass_plans(ctx context.Context, field graph
 			return ec.Resolvers.ServiceClass().Plans(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []v1beta1.ServicePlan) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v []v1beta11.ServicePlan) graphql.Marshaler {
 			return ec.marshalNServicePlan2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServicePlanᚄ(ctx, selections, v)
 		},
 		true,
@@ -15674,7 +21856,7 @@ func (ec *executionContext) fieldContext_ServiceClass_plans(_ context.Context, f
 	return fc, nil
 }
 
-func (ec *executionContext) _ServiceClass_activated(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceClass) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceClass_activated(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -15697,7 +21879,7 @@ func (ec *executionContext) fieldContext_ServiceClass_activated(_ context.Contex
 	return graphql.NewScalarFieldContext("ServiceClass", field, true, true, "Boolean")
 }
 
-func (ec *executionContext) _ServiceClass_instances(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceClass) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceClass_instances(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -15709,7 +21891,7 @@ func (ec *executionContext) _ServiceClass_instances(ctx context.Context, field g
 			return ec.Resolvers.ServiceClass().Instances(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []v1beta1.ServiceInstance) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v []v1beta11.ServiceInstance) graphql.Marshaler {
 			return ec.marshalNServiceInstance2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceInstanceᚄ(ctx, selections, v)
 		},
 		true,
@@ -15724,6 +21906,70 @@ func (ec *executionContext) fieldContext_ServiceClass_instances(_ context.Contex
 		IsResolver: true,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_ServiceInstance(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceClass_clusterAssetGroup(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceClass_clusterAssetGroup(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServiceClass().ClusterAssetGroup(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta1.ClusterAssetGroup) graphql.Marshaler {
+			return ec.marshalOClusterAssetGroup2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐClusterAssetGroup(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceClass_clusterAssetGroup(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceClass",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ClusterAssetGroup(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceClass_assetGroup(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceClass_assetGroup(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServiceClass().AssetGroup(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta1.AssetGroup) graphql.Marshaler {
+			return ec.marshalOAssetGroup2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐAssetGroup(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceClass_assetGroup(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceClass",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_AssetGroup(ctx, field)
 		},
 	}
 	return fc, nil
@@ -15784,7 +22030,7 @@ func (ec *executionContext) fieldContext_ServiceEvent_service(_ context.Context,
 	return fc, nil
 }
 
-func (ec *executionContext) _ServiceInstance_name(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceInstance) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceInstance_name(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceInstance) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -15807,7 +22053,7 @@ func (ec *executionContext) fieldContext_ServiceInstance_name(_ context.Context,
 	return graphql.NewScalarFieldContext("ServiceInstance", field, false, false, "String")
 }
 
-func (ec *executionContext) _ServiceInstance_namespace(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceInstance) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceInstance_namespace(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceInstance) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -15830,7 +22076,7 @@ func (ec *executionContext) fieldContext_ServiceInstance_namespace(_ context.Con
 	return graphql.NewScalarFieldContext("ServiceInstance", field, false, false, "String")
 }
 
-func (ec *executionContext) _ServiceInstance_planSpec(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceInstance) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceInstance_planSpec(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceInstance) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -15853,7 +22099,7 @@ func (ec *executionContext) fieldContext_ServiceInstance_planSpec(_ context.Cont
 	return graphql.NewScalarFieldContext("ServiceInstance", field, true, true, "JSON")
 }
 
-func (ec *executionContext) _ServiceInstance_creationTimestamp(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceInstance) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceInstance_creationTimestamp(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceInstance) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -15876,7 +22122,7 @@ func (ec *executionContext) fieldContext_ServiceInstance_creationTimestamp(_ con
 	return graphql.NewScalarFieldContext("ServiceInstance", field, false, false, "Timestamp")
 }
 
-func (ec *executionContext) _ServiceInstance_labels(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceInstance) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceInstance_labels(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceInstance) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -15899,7 +22145,7 @@ func (ec *executionContext) fieldContext_ServiceInstance_labels(_ context.Contex
 	return graphql.NewScalarFieldContext("ServiceInstance", field, true, true, "String")
 }
 
-func (ec *executionContext) _ServiceInstance_status(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceInstance) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceInstance_status(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceInstance) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -15931,7 +22177,7 @@ func (ec *executionContext) fieldContext_ServiceInstance_status(_ context.Contex
 	return fc, nil
 }
 
-func (ec *executionContext) _ServiceInstance_classReference(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceInstance) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceInstance_classReference(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceInstance) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -15963,7 +22209,7 @@ func (ec *executionContext) fieldContext_ServiceInstance_classReference(_ contex
 	return fc, nil
 }
 
-func (ec *executionContext) _ServiceInstance_planReference(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceInstance) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceInstance_planReference(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceInstance) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -15995,7 +22241,7 @@ func (ec *executionContext) fieldContext_ServiceInstance_planReference(_ context
 	return fc, nil
 }
 
-func (ec *executionContext) _ServiceInstance_serviceClass(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceInstance) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceInstance_serviceClass(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceInstance) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -16007,7 +22253,7 @@ func (ec *executionContext) _ServiceInstance_serviceClass(ctx context.Context, f
 			return ec.Resolvers.ServiceInstance().ServiceClass(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v1beta1.ServiceClass) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ServiceClass) graphql.Marshaler {
 			return ec.marshalOServiceClass2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceClass(ctx, selections, v)
 		},
 		true,
@@ -16027,7 +22273,39 @@ func (ec *executionContext) fieldContext_ServiceInstance_serviceClass(_ context.
 	return fc, nil
 }
 
-func (ec *executionContext) _ServiceInstance_servicePlan(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceInstance) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceInstance_clusterServiceClass(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceInstance) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceInstance_clusterServiceClass(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServiceInstance().ClusterServiceClass(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ClusterServiceClass) graphql.Marshaler {
+			return ec.marshalOClusterServiceClass2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServiceClass(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceInstance_clusterServiceClass(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceInstance",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ClusterServiceClass(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceInstance_servicePlan(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceInstance) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -16039,7 +22317,7 @@ func (ec *executionContext) _ServiceInstance_servicePlan(ctx context.Context, fi
 			return ec.Resolvers.ServiceInstance().ServicePlan(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v1beta1.ServicePlan) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ServicePlan) graphql.Marshaler {
 			return ec.marshalOServicePlan2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServicePlan(ctx, selections, v)
 		},
 		true,
@@ -16059,7 +22337,39 @@ func (ec *executionContext) fieldContext_ServiceInstance_servicePlan(_ context.C
 	return fc, nil
 }
 
-func (ec *executionContext) _ServiceInstance_bindable(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceInstance) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceInstance_clusterServicePlan(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceInstance) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceInstance_clusterServicePlan(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServiceInstance().ClusterServicePlan(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ClusterServicePlan) graphql.Marshaler {
+			return ec.marshalOClusterServicePlan2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServicePlan(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceInstance_clusterServicePlan(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceInstance",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ClusterServicePlan(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceInstance_bindable(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceInstance) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -16080,6 +22390,70 @@ func (ec *executionContext) _ServiceInstance_bindable(ctx context.Context, field
 }
 func (ec *executionContext) fieldContext_ServiceInstance_bindable(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ServiceInstance", field, true, true, "Boolean")
+}
+
+func (ec *executionContext) _ServiceInstance_serviceBindings(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceInstance) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceInstance_serviceBindings(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServiceInstance().ServiceBindings(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ServiceBindings) graphql.Marshaler {
+			return ec.marshalOServiceBindings2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBindings(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceInstance_serviceBindings(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceInstance",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBindings(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceInstance_serviceBindingUsages(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceInstance) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceInstance_serviceBindingUsages(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServiceInstance().ServiceBindingUsages(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v1alpha13.ServiceBindingUsage) graphql.Marshaler {
+			return ec.marshalOServiceBindingUsage2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐServiceBindingUsageᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceInstance_serviceBindingUsages(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceInstance",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBindingUsage(ctx, field)
+		},
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _ServiceInstanceEvent_type(ctx context.Context, field graphql.CollectedField, obj *ServiceInstanceEvent) (ret graphql.Marshaler) {
@@ -16117,7 +22491,7 @@ func (ec *executionContext) _ServiceInstanceEvent_serviceInstance(ctx context.Co
 			return obj.ServiceInstance, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v1beta1.ServiceInstance) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ServiceInstance) graphql.Marshaler {
 			return ec.marshalNServiceInstance2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceInstance(ctx, selections, v)
 		},
 		true,
@@ -16275,7 +22649,7 @@ func (ec *executionContext) fieldContext_ServiceInstanceStatus_message(_ context
 	return graphql.NewScalarFieldContext("ServiceInstanceStatus", field, false, false, "String")
 }
 
-func (ec *executionContext) _ServicePlan_name(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServicePlan) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServicePlan_name(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServicePlan) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -16298,7 +22672,7 @@ func (ec *executionContext) fieldContext_ServicePlan_name(_ context.Context, fie
 	return graphql.NewScalarFieldContext("ServicePlan", field, false, false, "String")
 }
 
-func (ec *executionContext) _ServicePlan_namespace(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServicePlan) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServicePlan_namespace(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServicePlan) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -16321,7 +22695,7 @@ func (ec *executionContext) fieldContext_ServicePlan_namespace(_ context.Context
 	return graphql.NewScalarFieldContext("ServicePlan", field, false, false, "String")
 }
 
-func (ec *executionContext) _ServicePlan_displayName(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServicePlan) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServicePlan_displayName(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServicePlan) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -16344,7 +22718,7 @@ func (ec *executionContext) fieldContext_ServicePlan_displayName(_ context.Conte
 	return graphql.NewScalarFieldContext("ServicePlan", field, true, true, "String")
 }
 
-func (ec *executionContext) _ServicePlan_externalName(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServicePlan) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServicePlan_externalName(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServicePlan) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -16367,7 +22741,7 @@ func (ec *executionContext) fieldContext_ServicePlan_externalName(_ context.Cont
 	return graphql.NewScalarFieldContext("ServicePlan", field, true, true, "String")
 }
 
-func (ec *executionContext) _ServicePlan_description(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServicePlan) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServicePlan_description(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServicePlan) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -16390,7 +22764,7 @@ func (ec *executionContext) fieldContext_ServicePlan_description(_ context.Conte
 	return graphql.NewScalarFieldContext("ServicePlan", field, true, true, "String")
 }
 
-func (ec *executionContext) _ServicePlan_relatedServiceClassName(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServicePlan) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServicePlan_relatedServiceClassName(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServicePlan) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -16413,7 +22787,7 @@ func (ec *executionContext) fieldContext_ServicePlan_relatedServiceClassName(_ c
 	return graphql.NewScalarFieldContext("ServicePlan", field, true, true, "String")
 }
 
-func (ec *executionContext) _ServicePlan_instanceCreateParameterSchema(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServicePlan) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServicePlan_instanceCreateParameterSchema(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServicePlan) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -16436,7 +22810,7 @@ func (ec *executionContext) fieldContext_ServicePlan_instanceCreateParameterSche
 	return graphql.NewScalarFieldContext("ServicePlan", field, true, true, "JSON")
 }
 
-func (ec *executionContext) _ServicePlan_bindingCreateParameterSchema(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServicePlan) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServicePlan_bindingCreateParameterSchema(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServicePlan) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -16457,6 +22831,70 @@ func (ec *executionContext) _ServicePlan_bindingCreateParameterSchema(ctx contex
 }
 func (ec *executionContext) fieldContext_ServicePlan_bindingCreateParameterSchema(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ServicePlan", field, true, true, "JSON")
+}
+
+func (ec *executionContext) _ServicePlan_clusterAssetGroup(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServicePlan) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServicePlan_clusterAssetGroup(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServicePlan().ClusterAssetGroup(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta1.ClusterAssetGroup) graphql.Marshaler {
+			return ec.marshalOClusterAssetGroup2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐClusterAssetGroup(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServicePlan_clusterAssetGroup(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServicePlan",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ClusterAssetGroup(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServicePlan_assetGroup(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServicePlan) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServicePlan_assetGroup(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServicePlan().AssetGroup(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta1.AssetGroup) graphql.Marshaler {
+			return ec.marshalOAssetGroup2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐAssetGroup(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServicePlan_assetGroup(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServicePlan",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_AssetGroup(ctx, field)
+		},
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _ServicePort_name(ctx context.Context, field graphql.CollectedField, obj *v13.ServicePort) (ret graphql.Marshaler) {
@@ -16825,6 +23263,126 @@ func (ec *executionContext) fieldContext_Subscription_serviceInstanceEvent(ctx c
 	if fc.Args, err = ec.field_Subscription_serviceInstanceEvent_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Subscription_serviceBindingEvent(ctx context.Context, field graphql.CollectedField) (ret func(ctx context.Context) graphql.Marshaler) {
+	return graphql.ResolveFieldStream(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Subscription_serviceBindingEvent(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Subscription().ServiceBindingEvent(ctx, fc.Args["namespace"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ServiceBindingEvent) graphql.Marshaler {
+			return ec.marshalNServiceBindingEvent2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBindingEvent(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Subscription_serviceBindingEvent(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Subscription",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBindingEvent(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Subscription_serviceBindingEvent_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Subscription_serviceBrokerEvent(ctx context.Context, field graphql.CollectedField) (ret func(ctx context.Context) graphql.Marshaler) {
+	return graphql.ResolveFieldStream(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Subscription_serviceBrokerEvent(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Subscription().ServiceBrokerEvent(ctx, fc.Args["namespace"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ServiceBrokerEvent) graphql.Marshaler {
+			return ec.marshalNServiceBrokerEvent2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBrokerEvent(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Subscription_serviceBrokerEvent(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Subscription",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBrokerEvent(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Subscription_serviceBrokerEvent_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Subscription_clusterServiceBrokerEvent(ctx context.Context, field graphql.CollectedField) (ret func(ctx context.Context) graphql.Marshaler) {
+	return graphql.ResolveFieldStream(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Subscription_clusterServiceBrokerEvent(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Subscription().ClusterServiceBrokerEvent(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ClusterServiceBrokerEvent) graphql.Marshaler {
+			return ec.marshalNClusterServiceBrokerEvent2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐClusterServiceBrokerEvent(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Subscription_clusterServiceBrokerEvent(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Subscription",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ClusterServiceBrokerEvent(ctx, field)
+		},
 	}
 	return fc, nil
 }
@@ -19929,6 +26487,228 @@ func (ec *executionContext) _ApplicationService(ctx context.Context, sel ast.Sel
 	return out
 }
 
+var assetImplementors = []string{"Asset"}
+
+func (ec *executionContext) _Asset(ctx context.Context, sel ast.SelectionSet, obj *v1beta1.Asset) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, assetImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Asset")
+		case "name":
+			out.Values[i] = ec._Asset_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "namespace":
+			out.Values[i] = ec._Asset_namespace(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "parameters":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Asset_parameters(ctx, field, obj)
+				})
+		case "type":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Asset_type(ctx, field, obj)
+				})
+		case "files":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Asset_files(ctx, field, obj)
+				})
+		case "status":
+			out.Values[i] = ec._Asset_status(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "displayName":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Asset_displayName(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var assetGroupImplementors = []string{"AssetGroup"}
+
+func (ec *executionContext) _AssetGroup(ctx context.Context, sel ast.SelectionSet, obj *v1beta1.AssetGroup) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, assetGroupImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("AssetGroup")
+		case "name":
+			out.Values[i] = ec._AssetGroup_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "namespace":
+			out.Values[i] = ec._AssetGroup_namespace(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "groupName":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._AssetGroup_groupName(ctx, field, obj)
+				})
+		case "assets":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._AssetGroup_assets(ctx, field, obj)
+				})
+		case "displayName":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._AssetGroup_displayName(ctx, field, obj)
+				})
+		case "description":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._AssetGroup_description(ctx, field, obj)
+				})
+		case "status":
+			out.Values[i] = ec._AssetGroup_status(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var assetGroupStatusImplementors = []string{"AssetGroupStatus"}
+
+func (ec *executionContext) _AssetGroupStatus(ctx context.Context, sel ast.SelectionSet, obj *v1beta1.AssetGroupStatus) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, assetGroupStatusImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("AssetGroupStatus")
+		case "phase":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._AssetGroupStatus_phase(ctx, field, obj)
+				})
+		case "reason":
+			out.Values[i] = ec._AssetGroupStatus_reason(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "message":
+			out.Values[i] = ec._AssetGroupStatus_message(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var assetStatusImplementors = []string{"AssetStatus"}
+
+func (ec *executionContext) _AssetStatus(ctx context.Context, sel ast.SelectionSet, obj *v1beta1.AssetStatus) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, assetStatusImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("AssetStatus")
+		case "phase":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._AssetStatus_phase(ctx, field, obj)
+				})
+		case "reason":
+			out.Values[i] = ec._AssetStatus_reason(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "message":
+			out.Values[i] = ec._AssetStatus_message(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var backendModuleImplementors = []string{"BackendModule"}
 
 func (ec *executionContext) _BackendModule(ctx context.Context, sel ast.SelectionSet, obj *BackendModule) graphql.Marshaler {
@@ -20086,6 +26866,130 @@ func (ec *executionContext) _BrokerEvent(ctx context.Context, sel ast.SelectionS
 	return out
 }
 
+var clusterAssetImplementors = []string{"ClusterAsset"}
+
+func (ec *executionContext) _ClusterAsset(ctx context.Context, sel ast.SelectionSet, obj *v1beta1.ClusterAsset) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, clusterAssetImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ClusterAsset")
+		case "name":
+			out.Values[i] = ec._ClusterAsset_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "parameters":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterAsset_parameters(ctx, field, obj)
+				})
+		case "type":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterAsset_type(ctx, field, obj)
+				})
+		case "files":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterAsset_files(ctx, field, obj)
+				})
+		case "status":
+			out.Values[i] = ec._ClusterAsset_status(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "displayName":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterAsset_displayName(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var clusterAssetGroupImplementors = []string{"ClusterAssetGroup"}
+
+func (ec *executionContext) _ClusterAssetGroup(ctx context.Context, sel ast.SelectionSet, obj *v1beta1.ClusterAssetGroup) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, clusterAssetGroupImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ClusterAssetGroup")
+		case "name":
+			out.Values[i] = ec._ClusterAssetGroup_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "groupName":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterAssetGroup_groupName(ctx, field, obj)
+				})
+		case "assets":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterAssetGroup_assets(ctx, field, obj)
+				})
+		case "displayName":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterAssetGroup_displayName(ctx, field, obj)
+				})
+		case "description":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterAssetGroup_description(ctx, field, obj)
+				})
+		case "status":
+			out.Values[i] = ec._ClusterAssetGroup_status(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var clusterMicroFrontendImplementors = []string{"ClusterMicroFrontend"}
 
 func (ec *executionContext) _ClusterMicroFrontend(ctx context.Context, sel ast.SelectionSet, obj *v1alpha12.ClusterMicroFrontend) graphql.Marshaler {
@@ -20132,6 +27036,297 @@ func (ec *executionContext) _ClusterMicroFrontend(ctx context.Context, sel ast.S
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var clusterServiceBrokerImplementors = []string{"ClusterServiceBroker"}
+
+func (ec *executionContext) _ClusterServiceBroker(ctx context.Context, sel ast.SelectionSet, obj *v1beta11.ClusterServiceBroker) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, clusterServiceBrokerImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ClusterServiceBroker")
+		case "name":
+			out.Values[i] = ec._ClusterServiceBroker_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "status":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServiceBroker_status(ctx, field, obj)
+				})
+		case "creationTimestamp":
+			out.Values[i] = ec._ClusterServiceBroker_creationTimestamp(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "url":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServiceBroker_url(ctx, field, obj)
+				})
+		case "labels":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServiceBroker_labels(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var clusterServiceBrokerEventImplementors = []string{"ClusterServiceBrokerEvent"}
+
+func (ec *executionContext) _ClusterServiceBrokerEvent(ctx context.Context, sel ast.SelectionSet, obj *ClusterServiceBrokerEvent) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, clusterServiceBrokerEventImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ClusterServiceBrokerEvent")
+		case "type":
+			out.Values[i] = ec._ClusterServiceBrokerEvent_type(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "clusterServiceBroker":
+			out.Values[i] = ec._ClusterServiceBrokerEvent_clusterServiceBroker(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var clusterServiceClassImplementors = []string{"ClusterServiceClass"}
+
+func (ec *executionContext) _ClusterServiceClass(ctx context.Context, sel ast.SelectionSet, obj *v1beta11.ClusterServiceClass) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, clusterServiceClassImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ClusterServiceClass")
+		case "name":
+			out.Values[i] = ec._ClusterServiceClass_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "externalName":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServiceClass_externalName(ctx, field, obj)
+				})
+		case "displayName":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServiceClass_displayName(ctx, field, obj)
+				})
+		case "creationTimestamp":
+			out.Values[i] = ec._ClusterServiceClass_creationTimestamp(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "description":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServiceClass_description(ctx, field, obj)
+				})
+		case "longDescription":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServiceClass_longDescription(ctx, field, obj)
+				})
+		case "imageUrl":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServiceClass_imageUrl(ctx, field, obj)
+				})
+		case "documentationUrl":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServiceClass_documentationUrl(ctx, field, obj)
+				})
+		case "supportUrl":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServiceClass_supportUrl(ctx, field, obj)
+				})
+		case "providerDisplayName":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServiceClass_providerDisplayName(ctx, field, obj)
+				})
+		case "tags":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServiceClass_tags(ctx, field, obj)
+				})
+		case "labels":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServiceClass_labels(ctx, field, obj)
+				})
+		case "plans":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServiceClass_plans(ctx, field, obj)
+				})
+		case "activated":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServiceClass_activated(ctx, field, obj)
+				})
+		case "instances":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServiceClass_instances(ctx, field, obj)
+				})
+		case "clusterAssetGroup":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServiceClass_clusterAssetGroup(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var clusterServicePlanImplementors = []string{"ClusterServicePlan"}
+
+func (ec *executionContext) _ClusterServicePlan(ctx context.Context, sel ast.SelectionSet, obj *v1beta11.ClusterServicePlan) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, clusterServicePlanImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ClusterServicePlan")
+		case "name":
+			out.Values[i] = ec._ClusterServicePlan_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "displayName":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServicePlan_displayName(ctx, field, obj)
+				})
+		case "externalName":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServicePlan_externalName(ctx, field, obj)
+				})
+		case "description":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServicePlan_description(ctx, field, obj)
+				})
+		case "relatedClusterServiceClassName":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServicePlan_relatedClusterServiceClassName(ctx, field, obj)
+				})
+		case "instanceCreateParameterSchema":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServicePlan_instanceCreateParameterSchema(ctx, field, obj)
+				})
+		case "bindingCreateParameterSchema":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServicePlan_bindingCreateParameterSchema(ctx, field, obj)
+				})
+		case "clusterAssetGroup":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServicePlan_clusterAssetGroup(ctx, field, obj)
+				})
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -20319,6 +27514,49 @@ func (ec *executionContext) _ContainerState(ctx context.Context, sel ast.Selecti
 	return out
 }
 
+var createServiceBindingOutputImplementors = []string{"CreateServiceBindingOutput"}
+
+func (ec *executionContext) _CreateServiceBindingOutput(ctx context.Context, sel ast.SelectionSet, obj *CreateServiceBindingOutput) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, createServiceBindingOutputImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("CreateServiceBindingOutput")
+		case "name":
+			out.Values[i] = ec._CreateServiceBindingOutput_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "serviceInstanceName":
+			out.Values[i] = ec._CreateServiceBindingOutput_serviceInstanceName(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "namespace":
+			out.Values[i] = ec._CreateServiceBindingOutput_namespace(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var deleteApplicationOutputImplementors = []string{"DeleteApplicationOutput"}
 
 func (ec *executionContext) _DeleteApplicationOutput(ctx context.Context, sel ast.SelectionSet, obj *DeleteApplicationOutput) graphql.Marshaler {
@@ -20332,6 +27570,44 @@ func (ec *executionContext) _DeleteApplicationOutput(ctx context.Context, sel as
 			out.Values[i] = graphql.MarshalString("DeleteApplicationOutput")
 		case "name":
 			out.Values[i] = ec._DeleteApplicationOutput_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var deleteServiceBindingOutputImplementors = []string{"DeleteServiceBindingOutput"}
+
+func (ec *executionContext) _DeleteServiceBindingOutput(ctx context.Context, sel ast.SelectionSet, obj *DeleteServiceBindingOutput) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, deleteServiceBindingOutputImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("DeleteServiceBindingOutput")
+		case "name":
+			out.Values[i] = ec._DeleteServiceBindingOutput_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "namespace":
+			out.Values[i] = ec._DeleteServiceBindingOutput_namespace(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -20574,6 +27850,39 @@ func (ec *executionContext) _EnabledApplicationService(ctx context.Context, sel 
 	return out
 }
 
+var envPrefixImplementors = []string{"EnvPrefix"}
+
+func (ec *executionContext) _EnvPrefix(ctx context.Context, sel ast.SelectionSet, obj *v1alpha13.EnvPrefix) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, envPrefixImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("EnvPrefix")
+		case "name":
+			out.Values[i] = ec._EnvPrefix_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var eventActivationImplementors = []string{"EventActivation"}
 
 func (ec *executionContext) _EventActivation(ctx context.Context, sel ast.SelectionSet, obj *v1alpha1.EventActivation) graphql.Marshaler {
@@ -20653,6 +27962,44 @@ func (ec *executionContext) _EventActivationEvent(ctx context.Context, sel ast.S
 			}
 		case "schema":
 			out.Values[i] = ec._EventActivationEvent_schema(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var fileImplementors = []string{"File"}
+
+func (ec *executionContext) _File(ctx context.Context, sel ast.SelectionSet, obj *File) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, fileImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("File")
+		case "url":
+			out.Values[i] = ec._File_url(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "metadata":
+			out.Values[i] = ec._File_metadata(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -21321,6 +28668,44 @@ func (ec *executionContext) _LoadBalancerStatus(ctx context.Context, sel ast.Sel
 	return out
 }
 
+var localObjectReferenceImplementors = []string{"LocalObjectReference"}
+
+func (ec *executionContext) _LocalObjectReference(ctx context.Context, sel ast.SelectionSet, obj *v1alpha13.LocalReferenceByKindAndName) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, localObjectReferenceImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("LocalObjectReference")
+		case "kind":
+			out.Values[i] = ec._LocalObjectReference_kind(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "name":
+			out.Values[i] = ec._LocalObjectReference_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var meshObjectImplementors = []string{"MeshObject"}
 
 func (ec *executionContext) _MeshObject(ctx context.Context, sel ast.SelectionSet, obj *eventmesh.StageObject) graphql.Marshaler {
@@ -21652,6 +29037,20 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 		case "deleteServiceInstance":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_deleteServiceInstance(ctx, field)
+			})
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "createServiceBinding":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_createServiceBinding(ctx, field)
+			})
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "deleteServiceBinding":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_deleteServiceBinding(ctx, field)
 			})
 			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
@@ -22183,6 +29582,42 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_serviceClasses(ctx, field)
 				})
+		case "clusterServiceClass":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_clusterServiceClass(ctx, field)
+				})
+		case "clusterServiceClasses":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_clusterServiceClasses(ctx, field)
+				})
+		case "serviceBroker":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_serviceBroker(ctx, field)
+				})
+		case "serviceBrokers":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_serviceBrokers(ctx, field)
+				})
+		case "clusterServiceBroker":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_clusterServiceBroker(ctx, field)
+				})
+		case "clusterServiceBrokers":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_clusterServiceBrokers(ctx, field)
+				})
 		case "serviceInstance":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
 				true, false,
@@ -22194,6 +29629,24 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				true, true,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_serviceInstances(ctx, field)
+				})
+		case "serviceBinding":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_serviceBinding(ctx, field)
+				})
+		case "serviceBindingUsage":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_serviceBindingUsage(ctx, field)
+				})
+		case "serviceBindingUsages":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_serviceBindingUsages(ctx, field)
 				})
 		case "namespace":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
@@ -22617,6 +30070,79 @@ func (ec *executionContext) _ResourceValues(ctx context.Context, sel ast.Selecti
 	return out
 }
 
+var secretImplementors = []string{"Secret"}
+
+func (ec *executionContext) _Secret(ctx context.Context, sel ast.SelectionSet, obj *v13.Secret) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, secretImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Secret")
+		case "name":
+			out.Values[i] = ec._Secret_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "namespace":
+			out.Values[i] = ec._Secret_namespace(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "data":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Secret_data(ctx, field, obj)
+				})
+		case "type":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Secret_type(ctx, field, obj)
+				})
+		case "creationTime":
+			out.Values[i] = ec._Secret_creationTime(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "labels":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Secret_labels(ctx, field, obj)
+				})
+		case "annotations":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Secret_annotations(ctx, field, obj)
+				})
+		case "json":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Secret_json(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var serviceImplementors = []string{"Service"}
 
 func (ec *executionContext) _Service(ctx context.Context, sel ast.SelectionSet, obj *v13.Service) graphql.Marshaler {
@@ -22690,9 +30216,518 @@ func (ec *executionContext) _Service(ctx context.Context, sel ast.SelectionSet, 
 	return out
 }
 
+var serviceBindingImplementors = []string{"ServiceBinding"}
+
+func (ec *executionContext) _ServiceBinding(ctx context.Context, sel ast.SelectionSet, obj *v1beta11.ServiceBinding) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceBindingImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceBinding")
+		case "name":
+			out.Values[i] = ec._ServiceBinding_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "serviceInstanceName":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServiceBinding_serviceInstanceName(ctx, field, obj)
+				})
+		case "namespace":
+			out.Values[i] = ec._ServiceBinding_namespace(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "secret":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServiceBinding_secret(ctx, field, obj)
+				})
+		case "status":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServiceBinding_status(ctx, field, obj)
+				})
+		case "parameters":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServiceBinding_parameters(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var serviceBindingEventImplementors = []string{"ServiceBindingEvent"}
+
+func (ec *executionContext) _ServiceBindingEvent(ctx context.Context, sel ast.SelectionSet, obj *ServiceBindingEvent) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceBindingEventImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceBindingEvent")
+		case "type":
+			out.Values[i] = ec._ServiceBindingEvent_type(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "serviceBinding":
+			out.Values[i] = ec._ServiceBindingEvent_serviceBinding(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var serviceBindingStatusImplementors = []string{"ServiceBindingStatus"}
+
+func (ec *executionContext) _ServiceBindingStatus(ctx context.Context, sel ast.SelectionSet, obj *ServiceBindingStatus) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceBindingStatusImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceBindingStatus")
+		case "type":
+			out.Values[i] = ec._ServiceBindingStatus_type(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "reason":
+			out.Values[i] = ec._ServiceBindingStatus_reason(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "message":
+			out.Values[i] = ec._ServiceBindingStatus_message(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var serviceBindingUsageImplementors = []string{"ServiceBindingUsage"}
+
+func (ec *executionContext) _ServiceBindingUsage(ctx context.Context, sel ast.SelectionSet, obj *v1alpha13.ServiceBindingUsage) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceBindingUsageImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceBindingUsage")
+		case "name":
+			out.Values[i] = ec._ServiceBindingUsage_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "namespace":
+			out.Values[i] = ec._ServiceBindingUsage_namespace(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "serviceBinding":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServiceBindingUsage_serviceBinding(ctx, field, obj)
+				})
+		case "usedBy":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServiceBindingUsage_usedBy(ctx, field, obj)
+				})
+		case "parameters":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServiceBindingUsage_parameters(ctx, field, obj)
+				})
+		case "status":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServiceBindingUsage_status(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var serviceBindingUsageParametersImplementors = []string{"ServiceBindingUsageParameters"}
+
+func (ec *executionContext) _ServiceBindingUsageParameters(ctx context.Context, sel ast.SelectionSet, obj *v1alpha13.Parameters) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceBindingUsageParametersImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceBindingUsageParameters")
+		case "envPrefix":
+			out.Values[i] = ec._ServiceBindingUsageParameters_envPrefix(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var serviceBindingUsageStatusImplementors = []string{"ServiceBindingUsageStatus"}
+
+func (ec *executionContext) _ServiceBindingUsageStatus(ctx context.Context, sel ast.SelectionSet, obj *ServiceBindingUsageStatus) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceBindingUsageStatusImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceBindingUsageStatus")
+		case "type":
+			out.Values[i] = ec._ServiceBindingUsageStatus_type(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "reason":
+			out.Values[i] = ec._ServiceBindingUsageStatus_reason(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "message":
+			out.Values[i] = ec._ServiceBindingUsageStatus_message(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var serviceBindingsImplementors = []string{"ServiceBindings"}
+
+func (ec *executionContext) _ServiceBindings(ctx context.Context, sel ast.SelectionSet, obj *ServiceBindings) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceBindingsImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceBindings")
+		case "items":
+			out.Values[i] = ec._ServiceBindings_items(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "stats":
+			out.Values[i] = ec._ServiceBindings_stats(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var serviceBindingsStatsImplementors = []string{"ServiceBindingsStats"}
+
+func (ec *executionContext) _ServiceBindingsStats(ctx context.Context, sel ast.SelectionSet, obj *ServiceBindingsStats) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceBindingsStatsImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceBindingsStats")
+		case "ready":
+			out.Values[i] = ec._ServiceBindingsStats_ready(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "failed":
+			out.Values[i] = ec._ServiceBindingsStats_failed(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "pending":
+			out.Values[i] = ec._ServiceBindingsStats_pending(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "unknown":
+			out.Values[i] = ec._ServiceBindingsStats_unknown(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var serviceBrokerImplementors = []string{"ServiceBroker"}
+
+func (ec *executionContext) _ServiceBroker(ctx context.Context, sel ast.SelectionSet, obj *v1beta11.ServiceBroker) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceBrokerImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceBroker")
+		case "name":
+			out.Values[i] = ec._ServiceBroker_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "namespace":
+			out.Values[i] = ec._ServiceBroker_namespace(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "status":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServiceBroker_status(ctx, field, obj)
+				})
+		case "creationTimestamp":
+			out.Values[i] = ec._ServiceBroker_creationTimestamp(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "url":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServiceBroker_url(ctx, field, obj)
+				})
+		case "labels":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServiceBroker_labels(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var serviceBrokerEventImplementors = []string{"ServiceBrokerEvent"}
+
+func (ec *executionContext) _ServiceBrokerEvent(ctx context.Context, sel ast.SelectionSet, obj *ServiceBrokerEvent) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceBrokerEventImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceBrokerEvent")
+		case "type":
+			out.Values[i] = ec._ServiceBrokerEvent_type(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "serviceBroker":
+			out.Values[i] = ec._ServiceBrokerEvent_serviceBroker(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var serviceBrokerStatusImplementors = []string{"ServiceBrokerStatus"}
+
+func (ec *executionContext) _ServiceBrokerStatus(ctx context.Context, sel ast.SelectionSet, obj *ServiceBrokerStatus) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceBrokerStatusImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceBrokerStatus")
+		case "ready":
+			out.Values[i] = ec._ServiceBrokerStatus_ready(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "reason":
+			out.Values[i] = ec._ServiceBrokerStatus_reason(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "message":
+			out.Values[i] = ec._ServiceBrokerStatus_message(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var serviceClassImplementors = []string{"ServiceClass"}
 
-func (ec *executionContext) _ServiceClass(ctx context.Context, sel ast.SelectionSet, obj *v1beta1.ServiceClass) graphql.Marshaler {
+func (ec *executionContext) _ServiceClass(ctx context.Context, sel ast.SelectionSet, obj *v1beta11.ServiceClass) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, serviceClassImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -22794,6 +30829,18 @@ func (ec *executionContext) _ServiceClass(ctx context.Context, sel ast.Selection
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._ServiceClass_instances(ctx, field, obj)
 				})
+		case "clusterAssetGroup":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServiceClass_clusterAssetGroup(ctx, field, obj)
+				})
+		case "assetGroup":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServiceClass_assetGroup(ctx, field, obj)
+				})
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -22851,7 +30898,7 @@ func (ec *executionContext) _ServiceEvent(ctx context.Context, sel ast.Selection
 
 var serviceInstanceImplementors = []string{"ServiceInstance"}
 
-func (ec *executionContext) _ServiceInstance(ctx context.Context, sel ast.SelectionSet, obj *v1beta1.ServiceInstance) graphql.Marshaler {
+func (ec *executionContext) _ServiceInstance(ctx context.Context, sel ast.SelectionSet, obj *v1beta11.ServiceInstance) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, serviceInstanceImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -22911,17 +30958,41 @@ func (ec *executionContext) _ServiceInstance(ctx context.Context, sel ast.Select
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._ServiceInstance_serviceClass(ctx, field, obj)
 				})
+		case "clusterServiceClass":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServiceInstance_clusterServiceClass(ctx, field, obj)
+				})
 		case "servicePlan":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
 				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._ServiceInstance_servicePlan(ctx, field, obj)
 				})
+		case "clusterServicePlan":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServiceInstance_clusterServicePlan(ctx, field, obj)
+				})
 		case "bindable":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
 				true, true,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._ServiceInstance_bindable(ctx, field, obj)
+				})
+		case "serviceBindings":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServiceInstance_serviceBindings(ctx, field, obj)
+				})
+		case "serviceBindingUsages":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServiceInstance_serviceBindingUsages(ctx, field, obj)
 				})
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
@@ -23066,7 +31137,7 @@ func (ec *executionContext) _ServiceInstanceStatus(ctx context.Context, sel ast.
 
 var servicePlanImplementors = []string{"ServicePlan"}
 
-func (ec *executionContext) _ServicePlan(ctx context.Context, sel ast.SelectionSet, obj *v1beta1.ServicePlan) graphql.Marshaler {
+func (ec *executionContext) _ServicePlan(ctx context.Context, sel ast.SelectionSet, obj *v1beta11.ServicePlan) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, servicePlanImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -23120,6 +31191,18 @@ func (ec *executionContext) _ServicePlan(ctx context.Context, sel ast.SelectionS
 				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._ServicePlan_bindingCreateParameterSchema(ctx, field, obj)
+				})
+		case "clusterAssetGroup":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServicePlan_clusterAssetGroup(ctx, field, obj)
+				})
+		case "assetGroup":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServicePlan_assetGroup(ctx, field, obj)
 				})
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
@@ -23330,6 +31413,12 @@ func (ec *executionContext) _Subscription(ctx context.Context, sel ast.Selection
 		return ec._Subscription_applicationEvent(ctx, fields[0])
 	case "serviceInstanceEvent":
 		return ec._Subscription_serviceInstanceEvent(ctx, fields[0])
+	case "serviceBindingEvent":
+		return ec._Subscription_serviceBindingEvent(ctx, fields[0])
+	case "serviceBrokerEvent":
+		return ec._Subscription_serviceBrokerEvent(ctx, fields[0])
+	case "clusterServiceBrokerEvent":
+		return ec._Subscription_clusterServiceBrokerEvent(ctx, fields[0])
 	case "namespaceEvent":
 		return ec._Subscription_namespaceEvent(ctx, fields[0])
 	case "serviceEvent":
@@ -24107,6 +32196,54 @@ func (ec *executionContext) marshalNApplicationStatus2githubᚗcomᚋkymaᚑeven
 	return v
 }
 
+func (ec *executionContext) marshalNAsset2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐAsset(ctx context.Context, sel ast.SelectionSet, v v1beta1.Asset) graphql.Marshaler {
+	return ec._Asset(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNAsset2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐAssetᚄ(ctx context.Context, sel ast.SelectionSet, v []v1beta1.Asset) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNAsset2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐAsset(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) unmarshalNAssetGroupPhaseType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐAssetGroupPhaseType(ctx context.Context, v any) (AssetGroupPhaseType, error) {
+	var res AssetGroupPhaseType
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNAssetGroupPhaseType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐAssetGroupPhaseType(ctx context.Context, sel ast.SelectionSet, v AssetGroupPhaseType) graphql.Marshaler {
+	return v
+}
+
+func (ec *executionContext) marshalNAssetGroupStatus2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐAssetGroupStatus(ctx context.Context, sel ast.SelectionSet, v v1beta1.AssetGroupStatus) graphql.Marshaler {
+	return ec._AssetGroupStatus(ctx, sel, &v)
+}
+
+func (ec *executionContext) unmarshalNAssetPhaseType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐAssetPhaseType(ctx context.Context, v any) (AssetPhaseType, error) {
+	var res AssetPhaseType
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNAssetPhaseType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐAssetPhaseType(ctx context.Context, sel ast.SelectionSet, v AssetPhaseType) graphql.Marshaler {
+	return v
+}
+
+func (ec *executionContext) marshalNAssetStatus2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐAssetStatus(ctx context.Context, sel ast.SelectionSet, v v1beta1.AssetStatus) graphql.Marshaler {
+	return ec._AssetStatus(ctx, sel, &v)
+}
+
 func (ec *executionContext) marshalNBackendModule2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐBackendModule(ctx context.Context, sel ast.SelectionSet, v BackendModule) graphql.Marshaler {
 	return ec._BackendModule(ctx, sel, &v)
 }
@@ -24192,6 +32329,26 @@ func (ec *executionContext) marshalNBrokerStatusType2githubᚗcomᚋkymaᚑevent
 	return res
 }
 
+func (ec *executionContext) marshalNClusterAsset2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐClusterAsset(ctx context.Context, sel ast.SelectionSet, v v1beta1.ClusterAsset) graphql.Marshaler {
+	return ec._ClusterAsset(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNClusterAsset2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐClusterAssetᚄ(ctx context.Context, sel ast.SelectionSet, v []v1beta1.ClusterAsset) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNClusterAsset2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐClusterAsset(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) marshalNClusterMicroFrontend2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋuiᚋv1alpha1ᚐClusterMicroFrontend(ctx context.Context, sel ast.SelectionSet, v v1alpha12.ClusterMicroFrontend) graphql.Marshaler {
 	return ec._ClusterMicroFrontend(ctx, sel, &v)
 }
@@ -24201,6 +32358,82 @@ func (ec *executionContext) marshalNClusterMicroFrontend2ᚕgithubᚗcomᚋkyma�
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNClusterMicroFrontend2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋuiᚋv1alpha1ᚐClusterMicroFrontend(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNClusterServiceBroker2githubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServiceBroker(ctx context.Context, sel ast.SelectionSet, v v1beta11.ClusterServiceBroker) graphql.Marshaler {
+	return ec._ClusterServiceBroker(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNClusterServiceBroker2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServiceBrokerᚄ(ctx context.Context, sel ast.SelectionSet, v []v1beta11.ClusterServiceBroker) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNClusterServiceBroker2githubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServiceBroker(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNClusterServiceBroker2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServiceBroker(ctx context.Context, sel ast.SelectionSet, v *v1beta11.ClusterServiceBroker) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ClusterServiceBroker!")
+		return graphql.Null
+	}
+	return ec._ClusterServiceBroker(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNClusterServiceBrokerEvent2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐClusterServiceBrokerEvent(ctx context.Context, sel ast.SelectionSet, v *ClusterServiceBrokerEvent) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ClusterServiceBrokerEvent!")
+		return graphql.Null
+	}
+	return ec._ClusterServiceBrokerEvent(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNClusterServiceClass2githubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServiceClass(ctx context.Context, sel ast.SelectionSet, v v1beta11.ClusterServiceClass) graphql.Marshaler {
+	return ec._ClusterServiceClass(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNClusterServiceClass2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServiceClassᚄ(ctx context.Context, sel ast.SelectionSet, v []v1beta11.ClusterServiceClass) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNClusterServiceClass2githubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServiceClass(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNClusterServicePlan2githubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServicePlan(ctx context.Context, sel ast.SelectionSet, v v1beta11.ClusterServicePlan) graphql.Marshaler {
+	return ec._ClusterServicePlan(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNClusterServicePlan2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServicePlanᚄ(ctx context.Context, sel ast.SelectionSet, v []v1beta11.ClusterServicePlan) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNClusterServicePlan2githubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServicePlan(ctx, sel, v[i])
 	})
 
 	for _, e := range ret {
@@ -24364,6 +32597,26 @@ func (ec *executionContext) marshalNEventActivation2ᚕgithubᚗcomᚋkymaᚑeve
 
 func (ec *executionContext) marshalNEventActivationEvent2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋeventmeshᚐEventType(ctx context.Context, sel ast.SelectionSet, v eventmesh.EventType) graphql.Marshaler {
 	return ec._EventActivationEvent(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNFile2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐFile(ctx context.Context, sel ast.SelectionSet, v File) graphql.Marshaler {
+	return ec._File(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNFile2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐFileᚄ(ctx context.Context, sel ast.SelectionSet, v []File) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNFile2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐFile(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 func (ec *executionContext) marshalNFunction2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋserverlessᚋv1alpha1ᚐFunction(ctx context.Context, sel ast.SelectionSet, v v1alpha11.Function) graphql.Marshaler {
@@ -24708,6 +32961,14 @@ func (ec *executionContext) marshalNLoadBalancerIngress2ᚕk8sᚗioᚋapiᚋcore
 
 func (ec *executionContext) marshalNLoadBalancerStatus2k8sᚗioᚋapiᚋcoreᚋv1ᚐLoadBalancerStatus(ctx context.Context, sel ast.SelectionSet, v v13.LoadBalancerStatus) graphql.Marshaler {
 	return ec._LoadBalancerStatus(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNLocalObjectReference2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐLocalReferenceByKindAndName(ctx context.Context, sel ast.SelectionSet, v *v1alpha13.LocalReferenceByKindAndName) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "LocalObjectReference!")
+		return graphql.Null
+	}
+	return ec._LocalObjectReference(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalNMeshObject2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋeventmeshᚐStageObject(ctx context.Context, sel ast.SelectionSet, v eventmesh.StageObject) graphql.Marshaler {
@@ -25055,11 +33316,155 @@ func (ec *executionContext) marshalNService2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐServ
 	return ec._Service(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNServiceClass2githubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceClass(ctx context.Context, sel ast.SelectionSet, v v1beta1.ServiceClass) graphql.Marshaler {
+func (ec *executionContext) marshalNServiceBinding2githubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBinding(ctx context.Context, sel ast.SelectionSet, v v1beta11.ServiceBinding) graphql.Marshaler {
+	return ec._ServiceBinding(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNServiceBinding2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBindingᚄ(ctx context.Context, sel ast.SelectionSet, v []v1beta11.ServiceBinding) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNServiceBinding2githubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBinding(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNServiceBinding2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBinding(ctx context.Context, sel ast.SelectionSet, v *v1beta11.ServiceBinding) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ServiceBinding!")
+		return graphql.Null
+	}
+	return ec._ServiceBinding(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNServiceBindingEvent2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBindingEvent(ctx context.Context, sel ast.SelectionSet, v *ServiceBindingEvent) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ServiceBindingEvent!")
+		return graphql.Null
+	}
+	return ec._ServiceBindingEvent(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNServiceBindingStatus2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBindingStatus(ctx context.Context, sel ast.SelectionSet, v *ServiceBindingStatus) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ServiceBindingStatus!")
+		return graphql.Null
+	}
+	return ec._ServiceBindingStatus(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNServiceBindingStatusType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBindingStatusType(ctx context.Context, v any) (ServiceBindingStatusType, error) {
+	var res ServiceBindingStatusType
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNServiceBindingStatusType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBindingStatusType(ctx context.Context, sel ast.SelectionSet, v ServiceBindingStatusType) graphql.Marshaler {
+	return v
+}
+
+func (ec *executionContext) marshalNServiceBindingUsage2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐServiceBindingUsage(ctx context.Context, sel ast.SelectionSet, v v1alpha13.ServiceBindingUsage) graphql.Marshaler {
+	return ec._ServiceBindingUsage(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNServiceBindingUsage2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐServiceBindingUsageᚄ(ctx context.Context, sel ast.SelectionSet, v []v1alpha13.ServiceBindingUsage) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNServiceBindingUsage2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐServiceBindingUsage(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNServiceBindingUsageStatus2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBindingUsageStatus(ctx context.Context, sel ast.SelectionSet, v *ServiceBindingUsageStatus) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ServiceBindingUsageStatus!")
+		return graphql.Null
+	}
+	return ec._ServiceBindingUsageStatus(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNServiceBindingUsageStatusType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBindingUsageStatusType(ctx context.Context, v any) (ServiceBindingUsageStatusType, error) {
+	var res ServiceBindingUsageStatusType
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNServiceBindingUsageStatusType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBindingUsageStatusType(ctx context.Context, sel ast.SelectionSet, v ServiceBindingUsageStatusType) graphql.Marshaler {
+	return v
+}
+
+func (ec *executionContext) marshalNServiceBindingsStats2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBindingsStats(ctx context.Context, sel ast.SelectionSet, v *ServiceBindingsStats) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ServiceBindingsStats!")
+		return graphql.Null
+	}
+	return ec._ServiceBindingsStats(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNServiceBroker2githubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBroker(ctx context.Context, sel ast.SelectionSet, v v1beta11.ServiceBroker) graphql.Marshaler {
+	return ec._ServiceBroker(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNServiceBroker2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBrokerᚄ(ctx context.Context, sel ast.SelectionSet, v []v1beta11.ServiceBroker) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNServiceBroker2githubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBroker(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNServiceBroker2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBroker(ctx context.Context, sel ast.SelectionSet, v *v1beta11.ServiceBroker) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ServiceBroker!")
+		return graphql.Null
+	}
+	return ec._ServiceBroker(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNServiceBrokerEvent2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBrokerEvent(ctx context.Context, sel ast.SelectionSet, v *ServiceBrokerEvent) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ServiceBrokerEvent!")
+		return graphql.Null
+	}
+	return ec._ServiceBrokerEvent(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNServiceBrokerStatus2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBrokerStatus(ctx context.Context, sel ast.SelectionSet, v *ServiceBrokerStatus) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ServiceBrokerStatus!")
+		return graphql.Null
+	}
+	return ec._ServiceBrokerStatus(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNServiceClass2githubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceClass(ctx context.Context, sel ast.SelectionSet, v v1beta11.ServiceClass) graphql.Marshaler {
 	return ec._ServiceClass(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNServiceClass2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceClassᚄ(ctx context.Context, sel ast.SelectionSet, v []v1beta1.ServiceClass) graphql.Marshaler {
+func (ec *executionContext) marshalNServiceClass2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceClassᚄ(ctx context.Context, sel ast.SelectionSet, v []v1beta11.ServiceClass) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
@@ -25083,11 +33488,11 @@ func (ec *executionContext) marshalNServiceEvent2ᚖgithubᚗcomᚋkymaᚑeventm
 	return ec._ServiceEvent(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNServiceInstance2githubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceInstance(ctx context.Context, sel ast.SelectionSet, v v1beta1.ServiceInstance) graphql.Marshaler {
+func (ec *executionContext) marshalNServiceInstance2githubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceInstance(ctx context.Context, sel ast.SelectionSet, v v1beta11.ServiceInstance) graphql.Marshaler {
 	return ec._ServiceInstance(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNServiceInstance2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceInstanceᚄ(ctx context.Context, sel ast.SelectionSet, v []v1beta1.ServiceInstance) graphql.Marshaler {
+func (ec *executionContext) marshalNServiceInstance2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceInstanceᚄ(ctx context.Context, sel ast.SelectionSet, v []v1beta11.ServiceInstance) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
@@ -25103,7 +33508,7 @@ func (ec *executionContext) marshalNServiceInstance2ᚕgithubᚗcomᚋkubernetes
 	return ret
 }
 
-func (ec *executionContext) marshalNServiceInstance2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceInstance(ctx context.Context, sel ast.SelectionSet, v *v1beta1.ServiceInstance) graphql.Marshaler {
+func (ec *executionContext) marshalNServiceInstance2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceInstance(ctx context.Context, sel ast.SelectionSet, v *v1beta11.ServiceInstance) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "ServiceInstance!")
 		return graphql.Null
@@ -25137,11 +33542,11 @@ func (ec *executionContext) marshalNServiceInstanceStatus2ᚖgithubᚗcomᚋkyma
 	return ec._ServiceInstanceStatus(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNServicePlan2githubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServicePlan(ctx context.Context, sel ast.SelectionSet, v v1beta1.ServicePlan) graphql.Marshaler {
+func (ec *executionContext) marshalNServicePlan2githubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServicePlan(ctx context.Context, sel ast.SelectionSet, v v1beta11.ServicePlan) graphql.Marshaler {
 	return ec._ServicePlan(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNServicePlan2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServicePlanᚄ(ctx context.Context, sel ast.SelectionSet, v []v1beta1.ServicePlan) graphql.Marshaler {
+func (ec *executionContext) marshalNServicePlan2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServicePlanᚄ(ctx context.Context, sel ast.SelectionSet, v []v1beta11.ServicePlan) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
@@ -25639,6 +34044,13 @@ func (ec *executionContext) unmarshalOApplicationServiceEventsInput2ᚖgithubᚗ
 	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
+func (ec *executionContext) marshalOAssetGroup2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐAssetGroup(ctx context.Context, sel ast.SelectionSet, v *v1beta1.AssetGroup) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._AssetGroup(ctx, sel, v)
+}
+
 func (ec *executionContext) unmarshalOBoolean2bool(ctx context.Context, v any) (bool, error) {
 	res, err := graphql.UnmarshalBoolean(v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -25676,6 +34088,48 @@ func (ec *executionContext) marshalOBroker2ᚖknativeᚗdevᚋeventingᚋpkgᚋa
 	return ec._Broker(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalOClusterAssetGroup2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐClusterAssetGroup(ctx context.Context, sel ast.SelectionSet, v *v1beta1.ClusterAssetGroup) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._ClusterAssetGroup(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOClusterServiceBroker2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServiceBroker(ctx context.Context, sel ast.SelectionSet, v *v1beta11.ClusterServiceBroker) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._ClusterServiceBroker(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOClusterServiceClass2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServiceClass(ctx context.Context, sel ast.SelectionSet, v *v1beta11.ClusterServiceClass) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._ClusterServiceClass(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOClusterServicePlan2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServicePlan(ctx context.Context, sel ast.SelectionSet, v *v1beta11.ClusterServicePlan) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._ClusterServicePlan(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOCreateServiceBindingOutput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐCreateServiceBindingOutput(ctx context.Context, sel ast.SelectionSet, v *CreateServiceBindingOutput) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._CreateServiceBindingOutput(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalODeleteServiceBindingOutput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐDeleteServiceBindingOutput(ctx context.Context, sel ast.SelectionSet, v *DeleteServiceBindingOutput) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._DeleteServiceBindingOutput(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalOEnabledApplicationService2ᚕᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐEnabledApplicationService(ctx context.Context, sel ast.SelectionSet, v []*EnabledApplicationService) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
@@ -25694,6 +34148,13 @@ func (ec *executionContext) marshalOEnabledApplicationService2ᚖgithubᚗcomᚋ
 		return graphql.Null
 	}
 	return ec._EnabledApplicationService(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOEnvPrefix2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐEnvPrefix(ctx context.Context, sel ast.SelectionSet, v *v1alpha13.EnvPrefix) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._EnvPrefix(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalOEventActivationEvent2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋeventmeshᚐEventTypeᚄ(ctx context.Context, sel ast.SelectionSet, v []eventmesh.EventType) graphql.Marshaler {
@@ -25897,6 +34358,13 @@ func (ec *executionContext) marshalOPort2ᚖuint32(ctx context.Context, sel ast.
 	return res
 }
 
+func (ec *executionContext) marshalOSecret2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐSecret(ctx context.Context, sel ast.SelectionSet, v *v13.Secret) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._Secret(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalOService2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐService(ctx context.Context, sel ast.SelectionSet, v *v13.Service) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
@@ -25904,14 +34372,68 @@ func (ec *executionContext) marshalOService2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐServ
 	return ec._Service(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalOServiceClass2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceClass(ctx context.Context, sel ast.SelectionSet, v *v1beta1.ServiceClass) graphql.Marshaler {
+func (ec *executionContext) marshalOServiceBinding2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBinding(ctx context.Context, sel ast.SelectionSet, v *v1beta11.ServiceBinding) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._ServiceBinding(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOServiceBindingUsage2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐServiceBindingUsageᚄ(ctx context.Context, sel ast.SelectionSet, v []v1alpha13.ServiceBindingUsage) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNServiceBindingUsage2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐServiceBindingUsage(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalOServiceBindingUsage2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐServiceBindingUsage(ctx context.Context, sel ast.SelectionSet, v *v1alpha13.ServiceBindingUsage) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._ServiceBindingUsage(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOServiceBindingUsageParameters2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐParameters(ctx context.Context, sel ast.SelectionSet, v *v1alpha13.Parameters) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._ServiceBindingUsageParameters(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOServiceBindings2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBindings(ctx context.Context, sel ast.SelectionSet, v *ServiceBindings) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._ServiceBindings(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOServiceBroker2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBroker(ctx context.Context, sel ast.SelectionSet, v *v1beta11.ServiceBroker) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._ServiceBroker(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOServiceClass2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceClass(ctx context.Context, sel ast.SelectionSet, v *v1beta11.ServiceClass) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
 	return ec._ServiceClass(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalOServiceInstance2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceInstance(ctx context.Context, sel ast.SelectionSet, v *v1beta1.ServiceInstance) graphql.Marshaler {
+func (ec *executionContext) marshalOServiceInstance2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceInstance(ctx context.Context, sel ast.SelectionSet, v *v1beta11.ServiceInstance) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
@@ -25925,7 +34447,7 @@ func (ec *executionContext) marshalOServiceInstanceResourceRef2ᚖgithubᚗcom�
 	return ec._ServiceInstanceResourceRef(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalOServicePlan2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServicePlan(ctx context.Context, sel ast.SelectionSet, v *v1beta1.ServicePlan) graphql.Marshaler {
+func (ec *executionContext) marshalOServicePlan2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServicePlan(ctx context.Context, sel ast.SelectionSet, v *v1beta11.ServicePlan) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}

@@ -95,6 +95,14 @@ type BrokerEvent struct {
 	Broker *v1.Broker `json:"broker"`
 }
 
+// A change of a cluster-wide service broker.
+type ClusterServiceBrokerEvent struct {
+	// What happened.
+	Type k8s.EventType `json:"type"`
+	// The broker after the change, before it for DELETE.
+	ClusterServiceBroker *v1beta1.ClusterServiceBroker `json:"clusterServiceBroker"`
+}
+
 // The Connector Service, which gives Applications their certificates.
 type ConnectorService struct {
 	// URL at which an Application gets its certificate, with a token that can be used once.
@@ -111,10 +119,28 @@ type ContainerState struct {
 	Message string `json:"message"`
 }
 
+// A service binding that was created.
+type CreateServiceBindingOutput struct {
+	// Its name.
+	Name string `json:"name"`
+	// Name of the instance.
+	ServiceInstanceName string `json:"serviceInstanceName"`
+	// Its namespace.
+	Namespace string `json:"namespace"`
+}
+
 // An Application that was deleted.
 type DeleteApplicationOutput struct {
 	// Its name.
 	Name string `json:"name"`
+}
+
+// A service binding that was deleted.
+type DeleteServiceBindingOutput struct {
+	// Its name.
+	Name string `json:"name"`
+	// Its namespace.
+	Namespace string `json:"namespace"`
 }
 
 // A service that a namespace may use.
@@ -125,6 +151,14 @@ type EnabledApplicationService struct {
 	DisplayName string `json:"displayName"`
 	// Whether the Application offers it.
 	Exist bool `json:"exist"`
+}
+
+// A file of an asset.
+type File struct {
+	// Where to get it.
+	URL string `json:"url"`
+	// What was read out of it, such as its front matter; {} if nothing.
+	Metadata map[string]any `json:"metadata"`
 }
 
 // An environment variable of a Function.
@@ -293,6 +327,72 @@ type ResourceValuesInput struct {
 	CPU *string `json:"cpu,omitempty"`
 }
 
+// A change of a service binding.
+type ServiceBindingEvent struct {
+	// What happened.
+	Type k8s.EventType `json:"type"`
+	// The binding after the change, before it for DELETE.
+	ServiceBinding *v1beta1.ServiceBinding `json:"serviceBinding"`
+}
+
+// How far a service binding is.
+type ServiceBindingStatus struct {
+	// In one word.
+	Type ServiceBindingStatusType `json:"type"`
+	// In one word of its controller, may be empty.
+	Reason string `json:"reason"`
+	// For a person, may be empty.
+	Message string `json:"message"`
+}
+
+// How far a service binding usage is.
+type ServiceBindingUsageStatus struct {
+	// In one word.
+	Type ServiceBindingUsageStatusType `json:"type"`
+	// In one word of its controller, may be empty.
+	Reason string `json:"reason"`
+	// For a person, may be empty.
+	Message string `json:"message"`
+}
+
+// The service bindings of an instance.
+type ServiceBindings struct {
+	// The bindings.
+	Items []v1beta1.ServiceBinding `json:"items"`
+	// How many of them are in which state.
+	Stats *ServiceBindingsStats `json:"stats"`
+}
+
+// Numbers of service bindings by state.
+type ServiceBindingsStats struct {
+	// That are READY.
+	Ready int `json:"ready"`
+	// That are FAILED.
+	Failed int `json:"failed"`
+	// That are PENDING.
+	Pending int `json:"pending"`
+	// That are UNKNOWN.
+	Unknown int `json:"unknown"`
+}
+
+// A change of a service broker.
+type ServiceBrokerEvent struct {
+	// What happened.
+	Type k8s.EventType `json:"type"`
+	// The broker after the change, before it for DELETE.
+	ServiceBroker *v1beta1.ServiceBroker `json:"serviceBroker"`
+}
+
+// Whether the catalog of a service broker could be read.
+type ServiceBrokerStatus struct {
+	// It could, and its classes are there.
+	Ready bool `json:"ready"`
+	// In one word of its controller, may be empty.
+	Reason string `json:"reason"`
+	// For a person, may be empty.
+	Message string `json:"message"`
+}
+
 // A change of a Service.
 type ServiceEvent struct {
 	// What happened.
@@ -457,6 +557,128 @@ func (e *ApplicationStatus) UnmarshalJSON(b []byte) error {
 }
 
 func (e ApplicationStatus) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// How far the assets of a group are, in one word. A new group is PENDING.
+type AssetGroupPhaseType string
+
+const (
+	// All can be had.
+	AssetGroupPhaseTypeReady AssetGroupPhaseType = "READY"
+	// Some are being made.
+	AssetGroupPhaseTypePending AssetGroupPhaseType = "PENDING"
+	// Something is wrong; reason and message say what.
+	AssetGroupPhaseTypeFailed AssetGroupPhaseType = "FAILED"
+)
+
+var AllAssetGroupPhaseType = []AssetGroupPhaseType{
+	AssetGroupPhaseTypeReady,
+	AssetGroupPhaseTypePending,
+	AssetGroupPhaseTypeFailed,
+}
+
+func (e AssetGroupPhaseType) IsValid() bool {
+	switch e {
+	case AssetGroupPhaseTypeReady, AssetGroupPhaseTypePending, AssetGroupPhaseTypeFailed:
+		return true
+	}
+	return false
+}
+
+func (e AssetGroupPhaseType) String() string {
+	return string(e)
+}
+
+func (e *AssetGroupPhaseType) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = AssetGroupPhaseType(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid AssetGroupPhaseType", str)
+	}
+	return nil
+}
+
+func (e AssetGroupPhaseType) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *AssetGroupPhaseType) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e AssetGroupPhaseType) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// How far an asset is, in one word. A new one is PENDING.
+type AssetPhaseType string
+
+const (
+	// Its files can be had.
+	AssetPhaseTypeReady AssetPhaseType = "READY"
+	// Being fetched, checked or stored.
+	AssetPhaseTypePending AssetPhaseType = "PENDING"
+	// Something is wrong; reason and message say what.
+	AssetPhaseTypeFailed AssetPhaseType = "FAILED"
+)
+
+var AllAssetPhaseType = []AssetPhaseType{
+	AssetPhaseTypeReady,
+	AssetPhaseTypePending,
+	AssetPhaseTypeFailed,
+}
+
+func (e AssetPhaseType) IsValid() bool {
+	switch e {
+	case AssetPhaseTypeReady, AssetPhaseTypePending, AssetPhaseTypeFailed:
+		return true
+	}
+	return false
+}
+
+func (e AssetPhaseType) String() string {
+	return string(e)
+}
+
+func (e *AssetPhaseType) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = AssetPhaseType(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid AssetPhaseType", str)
+	}
+	return nil
+}
+
+func (e AssetPhaseType) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *AssetPhaseType) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e AssetPhaseType) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil
@@ -643,6 +865,134 @@ func (e *PodStatusType) UnmarshalJSON(b []byte) error {
 }
 
 func (e PodStatusType) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// How far a service binding is, in one word.
+type ServiceBindingStatusType string
+
+const (
+	// The credentials are there.
+	ServiceBindingStatusTypeReady ServiceBindingStatusType = "READY"
+	// Not decided yet.
+	ServiceBindingStatusTypePending ServiceBindingStatusType = "PENDING"
+	// Given up.
+	ServiceBindingStatusTypeFailed ServiceBindingStatusType = "FAILED"
+	// Its controller says something that is none of these.
+	ServiceBindingStatusTypeUnknown ServiceBindingStatusType = "UNKNOWN"
+)
+
+var AllServiceBindingStatusType = []ServiceBindingStatusType{
+	ServiceBindingStatusTypeReady,
+	ServiceBindingStatusTypePending,
+	ServiceBindingStatusTypeFailed,
+	ServiceBindingStatusTypeUnknown,
+}
+
+func (e ServiceBindingStatusType) IsValid() bool {
+	switch e {
+	case ServiceBindingStatusTypeReady, ServiceBindingStatusTypePending, ServiceBindingStatusTypeFailed, ServiceBindingStatusTypeUnknown:
+		return true
+	}
+	return false
+}
+
+func (e ServiceBindingStatusType) String() string {
+	return string(e)
+}
+
+func (e *ServiceBindingStatusType) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = ServiceBindingStatusType(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid ServiceBindingStatusType", str)
+	}
+	return nil
+}
+
+func (e ServiceBindingStatusType) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *ServiceBindingStatusType) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e ServiceBindingStatusType) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// How far a service binding usage is, in one word.
+type ServiceBindingUsageStatusType string
+
+const (
+	// The workload has the credentials.
+	ServiceBindingUsageStatusTypeReady ServiceBindingUsageStatusType = "READY"
+	// Its controller has not looked at it.
+	ServiceBindingUsageStatusTypePending ServiceBindingUsageStatusType = "PENDING"
+	// The workload cannot be given them.
+	ServiceBindingUsageStatusTypeFailed ServiceBindingUsageStatusType = "FAILED"
+	// Not decided.
+	ServiceBindingUsageStatusTypeUnknown ServiceBindingUsageStatusType = "UNKNOWN"
+)
+
+var AllServiceBindingUsageStatusType = []ServiceBindingUsageStatusType{
+	ServiceBindingUsageStatusTypeReady,
+	ServiceBindingUsageStatusTypePending,
+	ServiceBindingUsageStatusTypeFailed,
+	ServiceBindingUsageStatusTypeUnknown,
+}
+
+func (e ServiceBindingUsageStatusType) IsValid() bool {
+	switch e {
+	case ServiceBindingUsageStatusTypeReady, ServiceBindingUsageStatusTypePending, ServiceBindingUsageStatusTypeFailed, ServiceBindingUsageStatusTypeUnknown:
+		return true
+	}
+	return false
+}
+
+func (e ServiceBindingUsageStatusType) String() string {
+	return string(e)
+}
+
+func (e *ServiceBindingUsageStatusType) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = ServiceBindingUsageStatusType(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid ServiceBindingUsageStatusType", str)
+	}
+	return nil
+}
+
+func (e ServiceBindingUsageStatusType) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *ServiceBindingUsageStatusType) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e ServiceBindingUsageStatusType) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil

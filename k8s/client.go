@@ -173,16 +173,6 @@ func (u userClient) addressable(obj client.Object) error {
 	return nil
 }
 
-// Review says nil when the user in ctx may do verb on obj, of which kind, namespace and name count. It is for what is done
-// by other means than Client and Watch, which review by themselves.
-func (c *Cluster) Review(ctx context.Context, verb string, obj client.Object) error {
-	u, ok := request.UserFrom(ctx)
-	if !ok {
-		return apierrors.NewUnauthorized("no user")
-	}
-	return c.review(ctx, u, verb, obj, obj.GetNamespace(), obj.GetName())
-}
-
 // review says nil when the user may do verb on obj's kind, in namespace ("" for all) and for name ("" for any).
 func (u userClient) review(ctx context.Context, verb string, obj runtime.Object, namespace, name string) error {
 	if u.user == nil {

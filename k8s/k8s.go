@@ -19,7 +19,6 @@ import (
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
@@ -44,8 +43,6 @@ const (
 	reviewTTL = 10 * time.Second
 	// tokenTTL is how long a reviewed token is believed.
 	tokenTTL = 10 * time.Second
-	// absentTTL is how long a kind is believed to be absent: what is installed is noticed no later.
-	absentTTL = 5 * time.Second
 	// maxUsers is how many users' clients are kept. A client is a few kilobytes; connections are shared.
 	maxUsers = 1024
 )
@@ -74,6 +71,9 @@ type Cluster struct {
 	hubs   map[schema.GroupVersionKind]*hub
 	checks []check
 	absent map[schema.GroupKind]time.Time // kinds that the cluster does not have, and until when that is believed
+
+	indexing sync.Mutex
+	indexes  map[string]bool // made by Index, by kind and field
 }
 
 type check struct {
@@ -202,27 +202,6 @@ func (c *Cluster) Ready(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// Serves reports whether the cluster has a kind. That is no secret, so there is no review. Asking is cheap: what there is
-// is remembered, and for some seconds also what there is not.
-func (c *Cluster) Serves(kind schema.GroupKind) (bool, error) {
-	c.mu.Lock()
-	absent := time.Now().Before(c.absent[kind])
-	c.mu.Unlock()
-	if absent {
-		return false, nil
-	}
-	switch _, err := c.manager.GetRESTMapper().RESTMapping(kind); {
-	case err == nil:
-		return true, nil
-	case !meta.IsNoMatchError(err):
-		return false, fmt.Errorf("looking for the kind %s: %w", kind, err)
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.absent[kind] = time.Now().Add(absentTTL)
-	return false, nil
 }
 
 // Run runs the caches and all reconcilers until ctx ends.

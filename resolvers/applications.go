@@ -78,8 +78,8 @@ func (r subscriptionResolver) ApplicationEvent(ctx context.Context) (<-chan *gra
 			return &graph.ApplicationEvent{Type: e.Type, Application: e.Object}
 		},
 		// Both have the Application's name.
-		part(r.Resolver, &appv1.ApplicationMapping{}, client.Object.GetName),
-		part(r.Resolver, &sourcesv1.HTTPSource{}, client.Object.GetName, client.InNamespace(eventmesh.IntegrationNamespace)))
+		part(r.Resolver, &appv1.ApplicationMapping{}, ofName),
+		part(r.Resolver, &sourcesv1.HTTPSource{}, ofName, client.InNamespace(eventmesh.IntegrationNamespace)))
 }
 
 type applicationResolver struct{ *Resolver }

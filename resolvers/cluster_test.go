@@ -100,6 +100,7 @@ func TestUses(t *testing.T) {
 		want       bool
 	}{
 		{plain, "deployment", "d", true},
+		{plain, "Deployment", "d", true},
 		{plain, "deployment", "other", false},
 		{plain, "function", "d", false},
 		{lambda, "serverless-function", "f", true},

@@ -3,6 +3,7 @@ package resolvers
 import (
 	"context"
 	"slices"
+	"strings"
 
 	scv1 "github.com/kubernetes-sigs/service-catalog/pkg/apis/servicecatalog/v1beta1"
 	appsv1 "k8s.io/api/apps/v1"
@@ -81,7 +82,7 @@ func uses(d *appsv1.Deployment, u *usagesv1.ServiceBindingUsage) bool {
 	if f := functionOf(d); f != "" && usedByFunction(u, f) {
 		return true
 	}
-	return u.Spec.UsedBy.Kind == "deployment" && u.Spec.UsedBy.Name == d.Name
+	return strings.EqualFold(u.Spec.UsedBy.Kind, "deployment") && u.Spec.UsedBy.Name == d.Name
 }
 
 type deploymentConditionResolver struct{}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/99designs/gqlgen/graphql"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -67,21 +68,28 @@ func elsewhere(field, is, want string) error {
 	return apierrors.NewBadRequest(fmt.Sprintf("%s.namespace is %q, not %q", field, is, want))
 }
 
-// deleteFunction deletes a Function, and then the usages that give it credentials: nothing else would. Its Triggers go by
-// their owner references.
+// deleteFunction deletes a Function, and then the usages that give it credentials, which nothing else would: both or, as far
+// as can be known before, neither. Its Triggers go by their owner references.
 func deleteFunction(ctx context.Context, c client.Client, namespace, name string) error {
 	usages, err := functionUsages(ctx, c, namespace, name)
 	if err != nil {
+		return err
+	}
+	if err := deleteUsages(ctx, client.NewDryRunClient(c), usages); err != nil {
 		return err
 	}
 	function := &functionsv1.Function{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace}}
 	if err := c.Delete(ctx, function); err != nil {
 		return err
 	}
+	return deleteUsages(ctx, c, usages)
+}
+
+func deleteUsages(ctx context.Context, c client.Client, usages []usagesv1.ServiceBindingUsage) error {
 	var errs []error
 	for i := range usages {
 		if err := c.Delete(ctx, &usages[i]); client.IgnoreNotFound(err) != nil {
-			errs = append(errs, fmt.Errorf("the Function is deleted, its usage %s is not: %w", usages[i].Name, err))
+			errs = append(errs, fmt.Errorf("deleting the Function's usage %s: %w", usages[i].Name, err))
 		}
 	}
 	return errors.Join(errs...)
@@ -100,5 +108,5 @@ func functionUsages(ctx context.Context, c client.Reader, namespace, name string
 // for Functions.
 func usedByFunction(u *usagesv1.ServiceBindingUsage, name string) bool {
 	used := u.Spec.UsedBy
-	return used.Name == name && (used.Kind == "serverless-function" || used.Kind == "function")
+	return used.Name == name && (strings.EqualFold(used.Kind, "serverless-function") || strings.EqualFold(used.Kind, "function"))
 }

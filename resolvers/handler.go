@@ -89,6 +89,7 @@ func NewHandler(r *Resolver, limits Limits) http.Handler {
 func complexity() (c graph.ComplexityRoot) {
 	const instances = 10 // of a class, roughly
 	c.ServiceClass.Instances = func(child int) int { return 1 + instances*child }
+	c.ClusterServiceClass.Instances = func(child int, _ *string) int { return 1 + instances*child }
 	return c
 }
 

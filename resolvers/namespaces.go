@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kyma-eventmesh/kyma-console/graph"
+	"github.com/kyma-eventmesh/kyma-console/k8s"
 	appv1 "github.com/kyma-eventmesh/kyma-console/k8s/apis/applicationconnector/v1alpha1"
 )
 
@@ -68,8 +69,26 @@ func (r subscriptionResolver) NamespaceEvent(ctx context.Context, withSystemName
 		func(e k8sEvent[*corev1.Namespace]) *graph.NamespaceEvent {
 			return &graph.NamespaceEvent{Type: e.Type, Namespace: e.Object}
 		},
-		part(r.Resolver, &corev1.Pod{}, client.Object.GetNamespace),
-		part(r.Resolver, &appv1.ApplicationMapping{}, client.Object.GetNamespace))
+		part(r.Resolver, &corev1.Pod{}, ofNamespace),
+		part(r.Resolver, &appv1.ApplicationMapping{}, ofNamespace),
+		part(r.Resolver, &appv1.Application{}, r.mappedIn))
+}
+
+// mappedIn are the namespaces that begin or cease to count an Application: those in which it is enabled, when it is made
+// and when it is gone.
+func (r *Resolver) mappedIn(ctx context.Context, e k8sEvent[*appv1.Application]) ([]string, error) {
+	if e.Type == k8s.Updated {
+		return nil, nil
+	}
+	var mappings appv1.ApplicationMappingList
+	if err := r.Cluster.Client(ctx).List(ctx, &mappings, client.MatchingFields{indexName: e.Object.Name}); err != nil {
+		return nil, err
+	}
+	namespaces := []string{}
+	for _, m := range mappings.Items {
+		namespaces = append(namespaces, m.Namespace)
+	}
+	return namespaces, nil
 }
 
 // namespaceResolver answers for a namespace both in detail and in a list: the GraphQL types differ, the object does not.

@@ -149,6 +149,18 @@ func remove(ctx context.Context, c client.Client, obj client.Object) error {
 	return c.Delete(ctx, target)
 }
 
+// rawJSON is a JSON object as Kubernetes types hold it, nil for nil. field names it in an error.
+func rawJSON(field string, object map[string]any) (*runtime.RawExtension, error) {
+	if object == nil {
+		return nil, nil
+	}
+	raw, err := json.Marshal(object)
+	if err != nil {
+		return nil, fmt.Errorf("encoding %s: %w", field, err)
+	}
+	return &runtime.RawExtension{Raw: raw}, nil
+}
+
 // notNil is l, but never nil: where a field must not be null, gqlgen refuses a nil map.
 func notNil(l map[string]string) map[string]string {
 	if l == nil {

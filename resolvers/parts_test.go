@@ -65,7 +65,6 @@ func deleted(t *testing.T, obj client.Object) {
 // TestNamespaceEventOfParts changes what namespaces count.
 func TestNamespaceEventOfParts(t *testing.T) {
 	old := made(t, `{apiVersion: v1, kind: Namespace, metadata: {name: parts-old}}`)
-	made(t, `{apiVersion: applicationconnector.kyma-project.io/v1alpha1, kind: Application, metadata: {name: parts-counted}, spec: {services: []}}`)
 	known(t, old)
 	s := subscribe(t, "admin", `subscription { namespaceEvent { type namespace { name podsCount healthyPodsCount applicationsCount } } }`)
 	s.awaitStart("namespaceEvent", old)
@@ -81,6 +80,7 @@ func TestNamespaceEventOfParts(t *testing.T) {
 	withStatus(t, pod, map[string]any{"phase": "Running"})
 	s.await("namespaceEvent", "namespace", event("UPDATE", 1, 1, 0))
 	mapping := made(t, `{apiVersion: applicationconnector.kyma-project.io/v1alpha1, kind: ApplicationMapping, metadata: {name: parts-counted, namespace: parts-new}, spec: {}}`)
+	made(t, `{apiVersion: applicationconnector.kyma-project.io/v1alpha1, kind: Application, metadata: {name: parts-counted}, spec: {services: []}}`)
 	s.await("namespaceEvent", "namespace", event("UPDATE", 1, 1, 1))
 	deleted(t, pod)
 	s.await("namespaceEvent", "namespace", event("UPDATE", 0, 0, 1))

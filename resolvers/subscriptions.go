@@ -67,9 +67,9 @@ func send[T any](ctx context.Context, out chan<- T, v T) bool {
 // the watch ended into failed, until ctx ends.
 type related func(ctx context.Context, changed chan<- string, failed chan<- error) error
 
-// part is the changes of those objects of obj's kind that opts select; of names the object that each belongs to.
-// Who may not watch them is not told of them, and is spared the error: the object itself is watched nevertheless.
-func part[T client.Object](r *Resolver, obj T, of func(client.Object) string, opts ...client.ListOption) related {
+// part is the changes of those objects of obj's kind that opts select; of names the objects that each change concerns. Who
+// may not watch them is not told of them, and is spared the error: the objects themselves are watched nevertheless.
+func part[T client.Object](r *Resolver, obj T, of func(context.Context, k8sEvent[T]) ([]string, error), opts ...client.ListOption) related {
 	return func(ctx context.Context, changed chan<- string, failed chan<- error) error {
 		changes, err := k8s.Watch(ctx, r.Cluster, obj, opts...)
 		if err != nil {
@@ -77,19 +77,33 @@ func part[T client.Object](r *Resolver, obj T, of func(client.Object) string, op
 		}
 		go func() {
 			for change := range changes {
-				if change.Err != nil {
-					if err := unseen(change.Err); err != nil {
+				names, err := []string(nil), change.Err
+				if err == nil {
+					names, err = of(ctx, change)
+				}
+				if err != nil {
+					if err := unseen(err); err != nil {
 						send(ctx, failed, err)
 					}
 					return
 				}
-				if !send(ctx, changed, of(change.Object)) {
-					return
+				for _, name := range names {
+					send(ctx, changed, name)
 				}
 			}
 		}()
 		return nil
 	}
+}
+
+// ofName says that a change of a part concerns the object of the same name.
+func ofName[T client.Object](_ context.Context, e k8sEvent[T]) ([]string, error) {
+	return []string{e.Object.GetName()}, nil
+}
+
+// ofNamespace says that a change of a part concerns its namespace.
+func ofNamespace[T client.Object](_ context.Context, e k8sEvent[T]) ([]string, error) {
+	return []string{e.Object.GetNamespace()}, nil
 }
 
 // unseen is nil for errors that say that a kind is not there or not for this user.
