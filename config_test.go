@@ -35,6 +35,7 @@ func TestConfig(t *testing.T) {
 	defaults := config{
 		listen: "127.0.0.1:3000", connectorListen: "127.0.0.1:3001", brokerListen: "127.0.0.1:3002",
 		dataDir: ".kyma-console", anonymousUser: "admin",
+		oidc: oidcFlags{usernameClaim: "email", groupsClaim: "groups", signingAlgs: "RS256"},
 	}
 	with := func(change func(*config)) config {
 		c := defaults
@@ -63,6 +64,18 @@ func TestConfig(t *testing.T) {
 			[]string{"--data-dir=/e", "--demo=false"},
 			with(func(c *config) { c.dataDir = "/e" }), nil,
 		},
+		{
+			"an issuer",
+			env{"KYMA_CONSOLE_OIDC_ISSUER": "https://dex", "KYMA_CONSOLE_OIDC_SIGNING_ALGS": "RS512"},
+			[]string{"--oidc-client-id=c", "--oidc-username-claim=sub", "--oidc-username-prefix=u:", "--oidc-groups-claim=g", "--oidc-groups-prefix=g:", "--oidc-signing-algs=ES256"},
+			with(func(c *config) {
+				c.oidc = oidcFlags{
+					issuer: "https://dex", clientID: "c", usernameClaim: "sub", usernamePrefix: "u:",
+					groupsClaim: "g", groupsPrefix: "g:", signingAlgs: "ES256",
+				}
+			}),
+			nil,
+		},
 		{"nobody is anonymous", env{"KYMA_CONSOLE_ANONYMOUS_USER": ""}, nil, with(func(c *config) { c.anonymousUser = "" }), nil},
 		{
 			"an existing cluster may be served to the network", nil,
@@ -78,6 +91,12 @@ func TestConfig(t *testing.T) {
 			defaults,
 			[]string{`"0.0.0.0:1"`, `"3002"`, "--data-dir"},
 		},
+		{
+			"a Connector Service", nil,
+			[]string{"--connector-service=https://connector.example.com:8080/base"},
+			with(func(c *config) { c.connectorService = "https://connector.example.com:8080/base" }), nil,
+		},
+		{"a Connector Service without a scheme", nil, []string{"--connector-service=connector:8080"}, defaults, []string{`"connector:8080"`, "http://"}},
 		{"a demo on an existing cluster", nil, []string{"--kubeconfig=k", "--demo"}, defaults, []string{"--demo"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -90,7 +109,7 @@ func TestConfig(t *testing.T) {
 			if len(tt.errs) > 0 {
 				return
 			}
-			if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(config{})); diff != "" || err != nil {
+			if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(config{}, oidcFlags{})); diff != "" || err != nil {
 				t.Errorf("error %v, (-want +got):\n%s", err, diff)
 			}
 		})

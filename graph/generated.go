@@ -5,6 +5,7 @@ package graph
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -12,20 +13,26 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/introspection"
-	"github.com/kubernetes-sigs/service-catalog/pkg/apis/servicecatalog/v1beta1"
+	v1beta11 "github.com/kubernetes-sigs/service-catalog/pkg/apis/servicecatalog/v1beta1"
 	"github.com/kyma-eventmesh/kyma-console/eventmesh"
 	"github.com/kyma-eventmesh/kyma-console/k8s"
 	"github.com/kyma-eventmesh/kyma-console/k8s/apis/applicationconnector/v1alpha1"
+	"github.com/kyma-eventmesh/kyma-console/k8s/apis/rafter/v1beta1"
 	v1alpha11 "github.com/kyma-eventmesh/kyma-console/k8s/apis/serverless/v1alpha1"
+	v1alpha13 "github.com/kyma-eventmesh/kyma-console/k8s/apis/servicecatalog/v1alpha1"
+	v1alpha12 "github.com/kyma-eventmesh/kyma-console/k8s/apis/ui/v1alpha1"
 	"github.com/kyma-eventmesh/kyma-console/resolvers/scalars"
 	gqlparser "github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
-	v12 "k8s.io/api/core/v1"
+	v13 "k8s.io/api/apps/v1"
+	v15 "k8s.io/api/authorization/v1"
+	v14 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	v12 "knative.dev/eventing/pkg/apis/duck/v1"
 	v11 "knative.dev/eventing/pkg/apis/eventing/v1"
 	"knative.dev/pkg/apis"
-	v13 "knative.dev/pkg/apis/duck/v1"
+	v16 "knative.dev/pkg/apis/duck/v1"
 )
 
 // region    ***************************** api!.gotpl *****************************
@@ -41,23 +48,49 @@ type ResolverRoot interface {
 	Application() ApplicationResolver
 	ApplicationEntry() ApplicationEntryResolver
 	ApplicationService() ApplicationServiceResolver
+	Asset() AssetResolver
+	AssetGroup() AssetGroupResolver
+	AssetGroupStatus() AssetGroupStatusResolver
+	AssetStatus() AssetStatusResolver
 	Broker() BrokerResolver
+	ClusterAsset() ClusterAssetResolver
+	ClusterAssetGroup() ClusterAssetGroupResolver
+	ClusterServiceBroker() ClusterServiceBrokerResolver
+	ClusterServiceClass() ClusterServiceClassResolver
+	ClusterServicePlan() ClusterServicePlanResolver
 	Condition() ConditionResolver
+	ConnectApplicationOutput() ConnectApplicationOutputResolver
+	Deployment() DeploymentResolver
+	DeploymentCondition() DeploymentConditionResolver
 	EventActivation() EventActivationResolver
 	Function() FunctionResolver
 	FunctionEnv() FunctionEnvResolver
 	FunctionLogLine() FunctionLogLineResolver
+	LimitRange() LimitRangeResolver
+	LimitRangeItem() LimitRangeItemResolver
+	LimitRangeSpec() LimitRangeSpecResolver
 	MeshPath() MeshPathResolver
 	Mutation() MutationResolver
 	Namespace() NamespaceResolver
 	NamespaceListItem() NamespaceListItemResolver
 	NamespaceMutationOutput() NamespaceMutationOutputResolver
+	NavigationNode() NavigationNodeResolver
+	Pod() PodResolver
 	Query() QueryResolver
+	ResourceQuota() ResourceQuotaResolver
+	ResourceQuotaSpec() ResourceQuotaSpecResolver
+	Secret() SecretResolver
+	Service() ServiceResolver
+	ServiceBinding() ServiceBindingResolver
+	ServiceBindingUsage() ServiceBindingUsageResolver
+	ServiceBroker() ServiceBrokerResolver
 	ServiceClass() ServiceClassResolver
 	ServiceInstance() ServiceInstanceResolver
 	ServicePlan() ServicePlanResolver
+	ServicePort() ServicePortResolver
 	Subscriber() SubscriberResolver
 	Subscription() SubscriptionResolver
+	Trigger() TriggerResolver
 	TriggerSpec() TriggerSpecResolver
 	TriggerStatus() TriggerStatusResolver
 }
@@ -71,10 +104,22 @@ type ComplexityRoot struct {
 		Description            func(childComplexity int) int
 		EnabledInNamespaces    func(childComplexity int) int
 		EnabledMappingServices func(childComplexity int) int
+		EventTypes             func(childComplexity int) int
 		Labels                 func(childComplexity int) int
 		Name                   func(childComplexity int) int
 		Services               func(childComplexity int) int
 		Status                 func(childComplexity int) int
+	}
+
+	ApplicationConnection struct {
+		Edges      func(childComplexity int) int
+		PageInfo   func(childComplexity int) int
+		TotalCount func(childComplexity int) int
+	}
+
+	ApplicationEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
 	}
 
 	ApplicationEntry struct {
@@ -110,8 +155,45 @@ type ComplexityRoot struct {
 		Tags                func(childComplexity int) int
 	}
 
+	Asset struct {
+		DisplayName func(childComplexity int) int
+		Files       func(childComplexity int, filterExtensions []string) int
+		Name        func(childComplexity int) int
+		Namespace   func(childComplexity int) int
+		Parameters  func(childComplexity int) int
+		Status      func(childComplexity int) int
+		Type        func(childComplexity int) int
+	}
+
+	AssetGroup struct {
+		Assets      func(childComplexity int, types []string) int
+		Description func(childComplexity int) int
+		DisplayName func(childComplexity int) int
+		GroupName   func(childComplexity int) int
+		Name        func(childComplexity int) int
+		Namespace   func(childComplexity int) int
+		Status      func(childComplexity int) int
+	}
+
+	AssetGroupStatus struct {
+		Message func(childComplexity int) int
+		Phase   func(childComplexity int) int
+		Reason  func(childComplexity int) int
+	}
+
+	AssetStatus struct {
+		Message func(childComplexity int) int
+		Phase   func(childComplexity int) int
+		Reason  func(childComplexity int) int
+	}
+
+	BackendModule struct {
+		Name func(childComplexity int) int
+	}
+
 	Broker struct {
 		Conditions func(childComplexity int) int
+		Delivery   func(childComplexity int) int
 		Labels     func(childComplexity int) int
 		Message    func(childComplexity int) int
 		Name       func(childComplexity int) int
@@ -123,9 +205,91 @@ type ComplexityRoot struct {
 		URL        func(childComplexity int) int
 	}
 
+	BrokerConnection struct {
+		Edges      func(childComplexity int) int
+		PageInfo   func(childComplexity int) int
+		TotalCount func(childComplexity int) int
+	}
+
+	BrokerEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
+	}
+
 	BrokerEvent struct {
 		Broker func(childComplexity int) int
 		Type   func(childComplexity int) int
+	}
+
+	ClusterAsset struct {
+		DisplayName func(childComplexity int) int
+		Files       func(childComplexity int, filterExtensions []string) int
+		Name        func(childComplexity int) int
+		Parameters  func(childComplexity int) int
+		Status      func(childComplexity int) int
+		Type        func(childComplexity int) int
+	}
+
+	ClusterAssetGroup struct {
+		Assets      func(childComplexity int, types []string) int
+		Description func(childComplexity int) int
+		DisplayName func(childComplexity int) int
+		GroupName   func(childComplexity int) int
+		Name        func(childComplexity int) int
+		Status      func(childComplexity int) int
+	}
+
+	ClusterMicroFrontend struct {
+		Category        func(childComplexity int) int
+		Name            func(childComplexity int) int
+		NavigationNodes func(childComplexity int) int
+		Placement       func(childComplexity int) int
+		PreloadURL      func(childComplexity int) int
+		Version         func(childComplexity int) int
+		ViewBaseURL     func(childComplexity int) int
+	}
+
+	ClusterServiceBroker struct {
+		CreationTimestamp func(childComplexity int) int
+		Labels            func(childComplexity int) int
+		Name              func(childComplexity int) int
+		Status            func(childComplexity int) int
+		URL               func(childComplexity int) int
+	}
+
+	ClusterServiceBrokerEvent struct {
+		ClusterServiceBroker func(childComplexity int) int
+		Type                 func(childComplexity int) int
+	}
+
+	ClusterServiceClass struct {
+		Activated           func(childComplexity int, namespace *string) int
+		ClusterAssetGroup   func(childComplexity int) int
+		CreationTimestamp   func(childComplexity int) int
+		Description         func(childComplexity int) int
+		DisplayName         func(childComplexity int) int
+		DocumentationURL    func(childComplexity int) int
+		ExternalName        func(childComplexity int) int
+		ImageURL            func(childComplexity int) int
+		Instances           func(childComplexity int, namespace *string) int
+		Labels              func(childComplexity int) int
+		LongDescription     func(childComplexity int) int
+		Name                func(childComplexity int) int
+		Plans               func(childComplexity int) int
+		ProviderDisplayName func(childComplexity int) int
+		SupportURL          func(childComplexity int) int
+		Tags                func(childComplexity int) int
+	}
+
+	ClusterServicePlan struct {
+		BindingCreateParameterSchema   func(childComplexity int) int
+		ClusterAssetGroup              func(childComplexity int) int
+		Description                    func(childComplexity int) int
+		DisplayName                    func(childComplexity int) int
+		ExternalName                   func(childComplexity int) int
+		InstanceCreateParameterSchema  func(childComplexity int) int
+		Name                           func(childComplexity int) int
+		RelatedClusterServiceClassName func(childComplexity int) int
 	}
 
 	Condition struct {
@@ -136,14 +300,93 @@ type ComplexityRoot struct {
 		Type               func(childComplexity int) int
 	}
 
+	ConnectApplicationOutput struct {
+		Application func(childComplexity int) int
+		Namespace   func(childComplexity int) int
+		Objects     func(childComplexity int) int
+		Path        func(childComplexity int) int
+	}
+
+	ConnectedObject struct {
+		Kind      func(childComplexity int) int
+		Name      func(childComplexity int) int
+		Namespace func(childComplexity int) int
+		Outcome   func(childComplexity int) int
+	}
+
+	ConnectorService struct {
+		URL func(childComplexity int) int
+	}
+
+	Container struct {
+		Image func(childComplexity int) int
+		Name  func(childComplexity int) int
+	}
+
+	ContainerState struct {
+		Message func(childComplexity int) int
+		Reason  func(childComplexity int) int
+		State   func(childComplexity int) int
+	}
+
+	CreateServiceBindingOutput struct {
+		Name                func(childComplexity int) int
+		Namespace           func(childComplexity int) int
+		ServiceInstanceName func(childComplexity int) int
+	}
+
 	DeleteApplicationOutput struct {
 		Name func(childComplexity int) int
+	}
+
+	DeleteServiceBindingOutput struct {
+		Name      func(childComplexity int) int
+		Namespace func(childComplexity int) int
+	}
+
+	Delivery struct {
+		BackoffDelay   func(childComplexity int) int
+		BackoffPolicy  func(childComplexity int) int
+		DeadLetterSink func(childComplexity int) int
+		Retry          func(childComplexity int) int
+		Timeout        func(childComplexity int) int
+	}
+
+	Deployment struct {
+		BoundServiceInstanceNames func(childComplexity int) int
+		Containers                func(childComplexity int) int
+		CreationTimestamp         func(childComplexity int) int
+		Labels                    func(childComplexity int) int
+		Name                      func(childComplexity int) int
+		Namespace                 func(childComplexity int) int
+		Status                    func(childComplexity int) int
+	}
+
+	DeploymentCondition struct {
+		LastTransitionTime func(childComplexity int) int
+		LastUpdateTime     func(childComplexity int) int
+		Message            func(childComplexity int) int
+		Reason             func(childComplexity int) int
+		Status             func(childComplexity int) int
+		Type               func(childComplexity int) int
+	}
+
+	DeploymentStatus struct {
+		AvailableReplicas func(childComplexity int) int
+		Conditions        func(childComplexity int) int
+		ReadyReplicas     func(childComplexity int) int
+		Replicas          func(childComplexity int) int
+		UpdatedReplicas   func(childComplexity int) int
 	}
 
 	EnabledApplicationService struct {
 		DisplayName func(childComplexity int) int
 		Exist       func(childComplexity int) int
 		ID          func(childComplexity int) int
+	}
+
+	EnvPrefix struct {
+		Name func(childComplexity int) int
 	}
 
 	EventActivation struct {
@@ -158,6 +401,20 @@ type ComplexityRoot struct {
 		Schema      func(childComplexity int) int
 		Type        func(childComplexity int) int
 		Version     func(childComplexity int) int
+	}
+
+	EventType struct {
+		Application func(childComplexity int) int
+		Description func(childComplexity int) int
+		Schema      func(childComplexity int) int
+		Service     func(childComplexity int) int
+		Type        func(childComplexity int) int
+		Version     func(childComplexity int) int
+	}
+
+	File struct {
+		Metadata func(childComplexity int) int
+		URL      func(childComplexity int) int
 	}
 
 	Function struct {
@@ -191,6 +448,11 @@ type ComplexityRoot struct {
 		Type     func(childComplexity int) int
 	}
 
+	FunctionEvent struct {
+		Function func(childComplexity int) int
+		Type     func(childComplexity int) int
+	}
+
 	FunctionLogLine struct {
 		EventID func(childComplexity int) int
 		Message func(childComplexity int) int
@@ -216,6 +478,37 @@ type ComplexityRoot struct {
 		Message func(childComplexity int) int
 		Phase   func(childComplexity int) int
 		Reason  func(childComplexity int) int
+	}
+
+	LimitRange struct {
+		JSON func(childComplexity int) int
+		Name func(childComplexity int) int
+		Spec func(childComplexity int) int
+	}
+
+	LimitRangeItem struct {
+		Default        func(childComplexity int) int
+		DefaultRequest func(childComplexity int) int
+		Max            func(childComplexity int) int
+		Type           func(childComplexity int) int
+	}
+
+	LimitRangeSpec struct {
+		Limits func(childComplexity int) int
+	}
+
+	LoadBalancerIngress struct {
+		Hostname func(childComplexity int) int
+		IP       func(childComplexity int) int
+	}
+
+	LoadBalancerStatus struct {
+		Ingress func(childComplexity int) int
+	}
+
+	LocalObjectReference struct {
+		Kind func(childComplexity int) int
+		Name func(childComplexity int) int
 	}
 
 	MeshObject struct {
@@ -246,30 +539,63 @@ type ComplexityRoot struct {
 		Type func(childComplexity int) int
 	}
 
+	MicroFrontend struct {
+		Category        func(childComplexity int) int
+		Name            func(childComplexity int) int
+		NavigationNodes func(childComplexity int) int
+		Version         func(childComplexity int) int
+		ViewBaseURL     func(childComplexity int) int
+	}
+
 	Mutation struct {
+		ConnectApplication           func(childComplexity int, input ConnectApplicationInput, dryRun *bool) int
 		CreateApplication            func(childComplexity int, name string, description *string, labels map[string]string, dryRun *bool) int
-		CreateFunction               func(childComplexity int, name string, namespace string, params FunctionMutationInput) int
-		CreateManyTriggers           func(childComplexity int, namespace string, triggers []TriggerCreateInput, ownerRef []v1.OwnerReference) int
-		CreateNamespace              func(childComplexity int, name string, labels map[string]string) int
-		CreateServiceInstance        func(childComplexity int, namespace string, params ServiceInstanceCreateInput) int
-		CreateTrigger                func(childComplexity int, namespace string, trigger TriggerCreateInput, ownerRef []v1.OwnerReference) int
-		DeleteApplication            func(childComplexity int, name string) int
-		DeleteFunction               func(childComplexity int, namespace string, function FunctionMetadataInput) int
-		DeleteNamespace              func(childComplexity int, name string) int
-		DeleteServiceInstance        func(childComplexity int, name string, namespace string) int
-		DeleteTrigger                func(childComplexity int, namespace string, triggerName string) int
-		DisableApplication           func(childComplexity int, application string, namespace string) int
-		EnableApplication            func(childComplexity int, application string, namespace string, allServices *bool, services []*v1alpha1.ApplicationMappingService) int
-		RegisterApplicationService   func(childComplexity int, application string, service ApplicationServiceInput) int
-		UnregisterApplicationService func(childComplexity int, application string, id string) int
+		CreateFunction               func(childComplexity int, name string, namespace string, params FunctionMutationInput, dryRun *bool) int
+		CreateManyTriggers           func(childComplexity int, namespace string, triggers []TriggerCreateInput, ownerRef []v1.OwnerReference, dryRun *bool) int
+		CreateNamespace              func(childComplexity int, name string, labels map[string]string, dryRun *bool) int
+		CreateResource               func(childComplexity int, namespace string, resource map[string]any, dryRun *bool) int
+		CreateServiceBinding         func(childComplexity int, serviceBindingName *string, serviceInstanceName string, namespace string, parameters map[string]any, dryRun *bool) int
+		CreateServiceInstance        func(childComplexity int, namespace string, params ServiceInstanceCreateInput, dryRun *bool) int
+		CreateTrigger                func(childComplexity int, namespace string, trigger TriggerCreateInput, ownerRef []v1.OwnerReference, dryRun *bool) int
+		DeleteApplication            func(childComplexity int, name string, dryRun *bool) int
+		DeleteFunction               func(childComplexity int, namespace string, function FunctionMetadataInput, dryRun *bool) int
+		DeleteManyFunctions          func(childComplexity int, namespace string, functions []FunctionMetadataInput, dryRun *bool) int
+		DeleteManyTriggers           func(childComplexity int, namespace string, triggerNames []string, dryRun *bool) int
+		DeleteNamespace              func(childComplexity int, name string, dryRun *bool) int
+		DeleteService                func(childComplexity int, name string, namespace string, dryRun *bool) int
+		DeleteServiceBinding         func(childComplexity int, serviceBindingName string, namespace string, dryRun *bool) int
+		DeleteServiceInstance        func(childComplexity int, name string, namespace string, dryRun *bool) int
+		DeleteTrigger                func(childComplexity int, namespace string, triggerName string, dryRun *bool) int
+		DisableApplication           func(childComplexity int, application string, namespace string, dryRun *bool) int
+		EnableApplication            func(childComplexity int, application string, namespace string, allServices *bool, services []*v1alpha1.ApplicationMappingService, dryRun *bool) int
+		OverloadApplication          func(childComplexity int, application string, namespace string, allServices *bool, services []*v1alpha1.ApplicationMappingService, dryRun *bool) int
+		RegisterApplicationService   func(childComplexity int, application string, service ApplicationServiceInput, dryRun *bool) int
+		UnregisterApplicationService func(childComplexity int, application string, id string, dryRun *bool) int
+		UpdateApplication            func(childComplexity int, name string, description *string, labels map[string]string, dryRun *bool) int
+		UpdateFunction               func(childComplexity int, name string, namespace string, params FunctionMutationInput, dryRun *bool) int
+		UpdateNamespace              func(childComplexity int, name string, labels map[string]string, dryRun *bool) int
+		UpdateService                func(childComplexity int, name string, namespace string, service map[string]any, dryRun *bool) int
 	}
 
 	Namespace struct {
 		Applications      func(childComplexity int) int
+		Deployments       func(childComplexity int, excludeFunctions *bool) int
 		IsSystemNamespace func(childComplexity int) int
 		Labels            func(childComplexity int) int
 		Name              func(childComplexity int) int
+		Pods              func(childComplexity int) int
 		Status            func(childComplexity int) int
+	}
+
+	NamespaceConnection struct {
+		Edges      func(childComplexity int) int
+		PageInfo   func(childComplexity int) int
+		TotalCount func(childComplexity int) int
+	}
+
+	NamespaceEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
 	}
 
 	NamespaceEvent struct {
@@ -279,9 +605,11 @@ type ComplexityRoot struct {
 
 	NamespaceListItem struct {
 		ApplicationsCount func(childComplexity int) int
+		HealthyPodsCount  func(childComplexity int) int
 		IsSystemNamespace func(childComplexity int) int
 		Labels            func(childComplexity int) int
 		Name              func(childComplexity int) int
+		PodsCount         func(childComplexity int) int
 		Status            func(childComplexity int) int
 	}
 
@@ -290,23 +618,111 @@ type ComplexityRoot struct {
 		Name   func(childComplexity int) int
 	}
 
+	NavigationNode struct {
+		ExternalLink        func(childComplexity int) int
+		Label               func(childComplexity int) int
+		NavigationPath      func(childComplexity int) int
+		Order               func(childComplexity int) int
+		RequiredPermissions func(childComplexity int) int
+		Settings            func(childComplexity int) int
+		ShowInNavigation    func(childComplexity int) int
+		ViewURL             func(childComplexity int) int
+	}
+
+	PageInfo struct {
+		EndCursor       func(childComplexity int) int
+		HasNextPage     func(childComplexity int) int
+		HasPreviousPage func(childComplexity int) int
+		StartCursor     func(childComplexity int) int
+	}
+
+	Pod struct {
+		ContainerStates   func(childComplexity int) int
+		CreationTimestamp func(childComplexity int) int
+		JSON              func(childComplexity int) int
+		Labels            func(childComplexity int) int
+		Name              func(childComplexity int) int
+		Namespace         func(childComplexity int) int
+		NodeName          func(childComplexity int) int
+		RestartCount      func(childComplexity int) int
+		Status            func(childComplexity int) int
+	}
+
 	Query struct {
-		Application      func(childComplexity int, name string) int
-		Applications     func(childComplexity int, namespace *string, first *int, offset *int) int
-		Broker           func(childComplexity int, name string, namespace string) int
-		Brokers          func(childComplexity int, namespace string) int
-		EventActivations func(childComplexity int, namespace string) int
-		Function         func(childComplexity int, name string, namespace string) int
-		FunctionLogs     func(childComplexity int, name string, namespace string) int
-		Functions        func(childComplexity int, namespace string) int
-		MeshStatus       func(childComplexity int, namespace *string, application *string) int
-		Namespace        func(childComplexity int, name string) int
-		Namespaces       func(childComplexity int, withSystemNamespaces *bool, withInactiveStatus *bool) int
-		ServiceClass     func(childComplexity int, namespace string, name string) int
-		ServiceClasses   func(childComplexity int, namespace string, first *int, offset *int) int
-		ServiceInstance  func(childComplexity int, name string, namespace string) int
-		ServiceInstances func(childComplexity int, namespace string, first *int, offset *int, status *eventmesh.InstancePhase) int
-		Triggers         func(childComplexity int, namespace string, serviceName *string, subscriber *SubscriberInput) int
+		Application                func(childComplexity int, name string) int
+		Applications               func(childComplexity int, namespace *string, first *int, offset *int) int
+		ApplicationsConnection     func(childComplexity int, first *int, after *string, last *int, before *string, filter *ConnectionFilter, orderBy *ConnectionOrder) int
+		BackendModules             func(childComplexity int) int
+		Broker                     func(childComplexity int, name string, namespace string) int
+		Brokers                    func(childComplexity int, namespace string) int
+		BrokersConnection          func(childComplexity int, namespace *string, first *int, after *string, last *int, before *string, filter *ConnectionFilter, orderBy *ConnectionOrder) int
+		ClusterMicroFrontends      func(childComplexity int) int
+		ClusterServiceBroker       func(childComplexity int, name string) int
+		ClusterServiceBrokers      func(childComplexity int, first *int, offset *int) int
+		ClusterServiceClass        func(childComplexity int, name string) int
+		ClusterServiceClasses      func(childComplexity int, first *int, offset *int) int
+		ConnectorService           func(childComplexity int, application string) int
+		EventActivations           func(childComplexity int, namespace string) int
+		EventTypes                 func(childComplexity int, namespace string, application *string) int
+		Function                   func(childComplexity int, name string, namespace string) int
+		FunctionLogs               func(childComplexity int, name string, namespace string) int
+		Functions                  func(childComplexity int, namespace string) int
+		LimitRanges                func(childComplexity int, namespace string) int
+		MeshStatus                 func(childComplexity int, namespace *string, application *string) int
+		MicroFrontends             func(childComplexity int, namespace string) int
+		Namespace                  func(childComplexity int, name string) int
+		Namespaces                 func(childComplexity int, withSystemNamespaces *bool, withInactiveStatus *bool) int
+		NamespacesConnection       func(childComplexity int, withSystemNamespaces *bool, withInactiveStatus *bool, first *int, after *string, last *int, before *string, filter *ConnectionFilter, orderBy *ConnectionOrder) int
+		ResourceQuotas             func(childComplexity int, namespace string) int
+		SelfSubjectRules           func(childComplexity int, namespace *string) int
+		Service                    func(childComplexity int, name string, namespace string) int
+		ServiceBinding             func(childComplexity int, name string, namespace string) int
+		ServiceBindingUsage        func(childComplexity int, name string, namespace string) int
+		ServiceBindingUsages       func(childComplexity int, namespace string, resourceKind *string, resourceName *string) int
+		ServiceBroker              func(childComplexity int, name string, namespace string) int
+		ServiceBrokers             func(childComplexity int, namespace string, first *int, offset *int) int
+		ServiceClass               func(childComplexity int, namespace string, name string) int
+		ServiceClasses             func(childComplexity int, namespace string, first *int, offset *int) int
+		ServiceInstance            func(childComplexity int, name string, namespace string) int
+		ServiceInstances           func(childComplexity int, namespace string, first *int, offset *int, status *eventmesh.InstancePhase) int
+		ServiceInstancesConnection func(childComplexity int, namespace *string, first *int, after *string, last *int, before *string, filter *ConnectionFilter, orderBy *ConnectionOrder) int
+		Services                   func(childComplexity int, namespace string, excludedLabels []string, first *int, offset *int) int
+		Triggers                   func(childComplexity int, namespace string, serviceName *string, subscriber *SubscriberInput) int
+		TriggersConnection         func(childComplexity int, namespace *string, first *int, after *string, last *int, before *string, filter *ConnectionFilter, orderBy *ConnectionOrder) int
+		VersionInfo                func(childComplexity int) int
+	}
+
+	RequiredPermission struct {
+		APIGroup func(childComplexity int) int
+		Resource func(childComplexity int) int
+		Verbs    func(childComplexity int) int
+	}
+
+	ResourceLimits struct {
+		CPU    func(childComplexity int) int
+		Memory func(childComplexity int) int
+	}
+
+	ResourceQuota struct {
+		JSON func(childComplexity int) int
+		Name func(childComplexity int) int
+		Spec func(childComplexity int) int
+	}
+
+	ResourceQuotaHard struct {
+		Limits   func(childComplexity int) int
+		Pods     func(childComplexity int) int
+		Requests func(childComplexity int) int
+	}
+
+	ResourceQuotaSpec struct {
+		Hard func(childComplexity int) int
+	}
+
+	ResourceRule struct {
+		APIGroups func(childComplexity int) int
+		Resources func(childComplexity int) int
+		Verbs     func(childComplexity int) int
 	}
 
 	ResourceValues struct {
@@ -314,8 +730,103 @@ type ComplexityRoot struct {
 		Memory func(childComplexity int) int
 	}
 
+	Secret struct {
+		Annotations       func(childComplexity int) int
+		CreationTimestamp func(childComplexity int) int
+		Data              func(childComplexity int) int
+		JSON              func(childComplexity int) int
+		Labels            func(childComplexity int) int
+		Name              func(childComplexity int) int
+		Namespace         func(childComplexity int) int
+		Type              func(childComplexity int) int
+	}
+
+	Service struct {
+		ClusterIP         func(childComplexity int) int
+		CreationTimestamp func(childComplexity int) int
+		JSON              func(childComplexity int) int
+		Labels            func(childComplexity int) int
+		Name              func(childComplexity int) int
+		Ports             func(childComplexity int) int
+		Status            func(childComplexity int) int
+		UID               func(childComplexity int) int
+	}
+
+	ServiceBinding struct {
+		Name                func(childComplexity int) int
+		Namespace           func(childComplexity int) int
+		Parameters          func(childComplexity int) int
+		Secret              func(childComplexity int) int
+		ServiceInstanceName func(childComplexity int) int
+		Status              func(childComplexity int) int
+	}
+
+	ServiceBindingEvent struct {
+		ServiceBinding func(childComplexity int) int
+		Type           func(childComplexity int) int
+	}
+
+	ServiceBindingStatus struct {
+		Message func(childComplexity int) int
+		Reason  func(childComplexity int) int
+		Type    func(childComplexity int) int
+	}
+
+	ServiceBindingUsage struct {
+		Name           func(childComplexity int) int
+		Namespace      func(childComplexity int) int
+		Parameters     func(childComplexity int) int
+		ServiceBinding func(childComplexity int) int
+		Status         func(childComplexity int) int
+		UsedBy         func(childComplexity int) int
+	}
+
+	ServiceBindingUsageParameters struct {
+		EnvPrefix func(childComplexity int) int
+	}
+
+	ServiceBindingUsageStatus struct {
+		Message func(childComplexity int) int
+		Reason  func(childComplexity int) int
+		Type    func(childComplexity int) int
+	}
+
+	ServiceBindings struct {
+		Items func(childComplexity int) int
+		Stats func(childComplexity int) int
+	}
+
+	ServiceBindingsStats struct {
+		Failed  func(childComplexity int) int
+		Pending func(childComplexity int) int
+		Ready   func(childComplexity int) int
+		Unknown func(childComplexity int) int
+	}
+
+	ServiceBroker struct {
+		CreationTimestamp func(childComplexity int) int
+		Labels            func(childComplexity int) int
+		Name              func(childComplexity int) int
+		Namespace         func(childComplexity int) int
+		Status            func(childComplexity int) int
+		URL               func(childComplexity int) int
+	}
+
+	ServiceBrokerEvent struct {
+		ServiceBroker func(childComplexity int) int
+		Type          func(childComplexity int) int
+	}
+
+	ServiceBrokerStatus struct {
+		Message func(childComplexity int) int
+		Ready   func(childComplexity int) int
+		Reason  func(childComplexity int) int
+	}
+
 	ServiceClass struct {
 		Activated           func(childComplexity int) int
+		AssetGroup          func(childComplexity int) int
+		ClusterAssetGroup   func(childComplexity int) int
 		CreationTimestamp   func(childComplexity int) int
 		Description         func(childComplexity int) int
 		DisplayName         func(childComplexity int) int
@@ -333,18 +844,38 @@ type ComplexityRoot struct {
 		Tags                func(childComplexity int) int
 	}
 
+	ServiceEvent struct {
+		Service func(childComplexity int) int
+		Type    func(childComplexity int) int
+	}
+
 	ServiceInstance struct {
-		Bindable          func(childComplexity int) int
-		ClassReference    func(childComplexity int) int
-		CreationTimestamp func(childComplexity int) int
-		Labels            func(childComplexity int) int
-		Name              func(childComplexity int) int
-		Namespace         func(childComplexity int) int
-		PlanReference     func(childComplexity int) int
-		PlanSpec          func(childComplexity int) int
-		ServiceClass      func(childComplexity int) int
-		ServicePlan       func(childComplexity int) int
-		Status            func(childComplexity int) int
+		Bindable             func(childComplexity int) int
+		ClassReference       func(childComplexity int) int
+		ClusterServiceClass  func(childComplexity int) int
+		ClusterServicePlan   func(childComplexity int) int
+		CreationTimestamp    func(childComplexity int) int
+		Labels               func(childComplexity int) int
+		Name                 func(childComplexity int) int
+		Namespace            func(childComplexity int) int
+		PlanReference        func(childComplexity int) int
+		PlanSpec             func(childComplexity int) int
+		ServiceBindingUsages func(childComplexity int) int
+		ServiceBindings      func(childComplexity int) int
+		ServiceClass         func(childComplexity int) int
+		ServicePlan          func(childComplexity int) int
+		Status               func(childComplexity int) int
+	}
+
+	ServiceInstanceConnection struct {
+		Edges      func(childComplexity int) int
+		PageInfo   func(childComplexity int) int
+		TotalCount func(childComplexity int) int
+	}
+
+	ServiceInstanceEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
 	}
 
 	ServiceInstanceEvent struct {
@@ -365,7 +896,9 @@ type ComplexityRoot struct {
 	}
 
 	ServicePlan struct {
+		AssetGroup                    func(childComplexity int) int
 		BindingCreateParameterSchema  func(childComplexity int) int
+		ClusterAssetGroup             func(childComplexity int) int
 		Description                   func(childComplexity int) int
 		DisplayName                   func(childComplexity int) int
 		ExternalName                  func(childComplexity int) int
@@ -373,6 +906,18 @@ type ComplexityRoot struct {
 		Name                          func(childComplexity int) int
 		Namespace                     func(childComplexity int) int
 		RelatedServiceClassName       func(childComplexity int) int
+	}
+
+	ServicePort struct {
+		Name            func(childComplexity int) int
+		NodePort        func(childComplexity int) int
+		Port            func(childComplexity int) int
+		ServiceProtocol func(childComplexity int) int
+		TargetPort      func(childComplexity int) int
+	}
+
+	ServiceStatus struct {
+		LoadBalancer func(childComplexity int) int
 	}
 
 	Subscriber struct {
@@ -388,19 +933,38 @@ type ComplexityRoot struct {
 	}
 
 	Subscription struct {
-		ApplicationEvent     func(childComplexity int) int
-		BrokerEvent          func(childComplexity int, namespace string) int
-		MeshStatusEvent      func(childComplexity int, namespace *string, application *string) int
-		NamespaceEvent       func(childComplexity int, withSystemNamespaces *bool) int
-		ServiceInstanceEvent func(childComplexity int, namespace string) int
-		TriggerEvent         func(childComplexity int, namespace string, serviceName *string, subscriber *SubscriberInput) int
+		ApplicationEvent          func(childComplexity int) int
+		BrokerEvent               func(childComplexity int, namespace string) int
+		ClusterServiceBrokerEvent func(childComplexity int) int
+		FunctionEvent             func(childComplexity int, namespace string, functionName *string) int
+		MeshStatusEvent           func(childComplexity int, namespace *string, application *string) int
+		NamespaceEvent            func(childComplexity int, withSystemNamespaces *bool) int
+		ServiceBindingEvent       func(childComplexity int, namespace string) int
+		ServiceBrokerEvent        func(childComplexity int, namespace string) int
+		ServiceEvent              func(childComplexity int, namespace string) int
+		ServiceInstanceEvent      func(childComplexity int, namespace string) int
+		TriggerEvent              func(childComplexity int, namespace string, serviceName *string, subscriber *SubscriberInput) int
 	}
 
 	Trigger struct {
-		Name      func(childComplexity int) int
-		Namespace func(childComplexity int) int
-		Spec      func(childComplexity int) int
-		Status    func(childComplexity int) int
+		Broker           func(childComplexity int) int
+		FilterAttributes func(childComplexity int) int
+		Name             func(childComplexity int) int
+		Namespace        func(childComplexity int) int
+		Spec             func(childComplexity int) int
+		Status           func(childComplexity int) int
+		Subscriber       func(childComplexity int) int
+	}
+
+	TriggerConnection struct {
+		Edges      func(childComplexity int) int
+		PageInfo   func(childComplexity int) int
+		TotalCount func(childComplexity int) int
+	}
+
+	TriggerEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
 	}
 
 	TriggerEvent struct {
@@ -410,7 +974,9 @@ type ComplexityRoot struct {
 
 	TriggerSpec struct {
 		Broker     func(childComplexity int) int
+		Delivery   func(childComplexity int) int
 		Filter     func(childComplexity int) int
+		Filters    func(childComplexity int) int
 		Path       func(childComplexity int) int
 		Port       func(childComplexity int) int
 		Subscriber func(childComplexity int) int
@@ -419,6 +985,10 @@ type ComplexityRoot struct {
 	TriggerStatus struct {
 		Reason func(childComplexity int) int
 		Status func(childComplexity int) int
+	}
+
+	VersionInfo struct {
+		KymaVersion func(childComplexity int) int
 	}
 
 	CompassMetadata struct {
@@ -444,6 +1014,7 @@ type ApplicationResolver interface {
 	EnabledMappingServices(ctx context.Context, obj *v1alpha1.Application) ([]*EnabledMappingService, error)
 	Status(ctx context.Context, obj *v1alpha1.Application) (ApplicationStatus, error)
 	CompassMetadata(ctx context.Context, obj *v1alpha1.Application) (*v1alpha1.CompassMetadata, error)
+	EventTypes(ctx context.Context, obj *v1alpha1.Application) ([]EventType, error)
 }
 type ApplicationEntryResolver interface {
 	Type(ctx context.Context, obj *v1alpha1.Entry) (string, error)
@@ -452,6 +1023,25 @@ type ApplicationEntryResolver interface {
 }
 type ApplicationServiceResolver interface {
 	Entries(ctx context.Context, obj *v1alpha1.Service) ([]v1alpha1.Entry, error)
+}
+type AssetResolver interface {
+	Parameters(ctx context.Context, obj *v1beta1.Asset) (map[string]any, error)
+	Type(ctx context.Context, obj *v1beta1.Asset) (string, error)
+	Files(ctx context.Context, obj *v1beta1.Asset, filterExtensions []string) ([]File, error)
+
+	DisplayName(ctx context.Context, obj *v1beta1.Asset) (*string, error)
+}
+type AssetGroupResolver interface {
+	GroupName(ctx context.Context, obj *v1beta1.AssetGroup) (string, error)
+	Assets(ctx context.Context, obj *v1beta1.AssetGroup, types []string) ([]v1beta1.Asset, error)
+	DisplayName(ctx context.Context, obj *v1beta1.AssetGroup) (string, error)
+	Description(ctx context.Context, obj *v1beta1.AssetGroup) (string, error)
+}
+type AssetGroupStatusResolver interface {
+	Phase(ctx context.Context, obj *v1beta1.AssetGroupStatus) (AssetGroupPhaseType, error)
+}
+type AssetStatusResolver interface {
+	Phase(ctx context.Context, obj *v1beta1.AssetStatus) (AssetPhaseType, error)
 }
 type BrokerResolver interface {
 	Labels(ctx context.Context, obj *v11.Broker) (map[string]string, error)
@@ -462,12 +1052,70 @@ type BrokerResolver interface {
 	Status(ctx context.Context, obj *v11.Broker) (eventmesh.Verdict, error)
 	Conditions(ctx context.Context, obj *v11.Broker) ([]apis.Condition, error)
 	Triggers(ctx context.Context, obj *v11.Broker) ([]v11.Trigger, error)
+	Delivery(ctx context.Context, obj *v11.Broker) (*v12.DeliverySpec, error)
+}
+type ClusterAssetResolver interface {
+	Parameters(ctx context.Context, obj *v1beta1.ClusterAsset) (map[string]any, error)
+	Type(ctx context.Context, obj *v1beta1.ClusterAsset) (string, error)
+	Files(ctx context.Context, obj *v1beta1.ClusterAsset, filterExtensions []string) ([]File, error)
+
+	DisplayName(ctx context.Context, obj *v1beta1.ClusterAsset) (*string, error)
+}
+type ClusterAssetGroupResolver interface {
+	GroupName(ctx context.Context, obj *v1beta1.ClusterAssetGroup) (string, error)
+	Assets(ctx context.Context, obj *v1beta1.ClusterAssetGroup, types []string) ([]v1beta1.ClusterAsset, error)
+	DisplayName(ctx context.Context, obj *v1beta1.ClusterAssetGroup) (string, error)
+	Description(ctx context.Context, obj *v1beta1.ClusterAssetGroup) (string, error)
+}
+type ClusterServiceBrokerResolver interface {
+	Status(ctx context.Context, obj *v1beta11.ClusterServiceBroker) (*ServiceBrokerStatus, error)
+
+	URL(ctx context.Context, obj *v1beta11.ClusterServiceBroker) (string, error)
+	Labels(ctx context.Context, obj *v1beta11.ClusterServiceBroker) (map[string]string, error)
+}
+type ClusterServiceClassResolver interface {
+	ExternalName(ctx context.Context, obj *v1beta11.ClusterServiceClass) (string, error)
+	DisplayName(ctx context.Context, obj *v1beta11.ClusterServiceClass) (*string, error)
+
+	Description(ctx context.Context, obj *v1beta11.ClusterServiceClass) (string, error)
+	LongDescription(ctx context.Context, obj *v1beta11.ClusterServiceClass) (*string, error)
+	ImageURL(ctx context.Context, obj *v1beta11.ClusterServiceClass) (*string, error)
+	DocumentationURL(ctx context.Context, obj *v1beta11.ClusterServiceClass) (*string, error)
+	SupportURL(ctx context.Context, obj *v1beta11.ClusterServiceClass) (*string, error)
+	ProviderDisplayName(ctx context.Context, obj *v1beta11.ClusterServiceClass) (*string, error)
+	Tags(ctx context.Context, obj *v1beta11.ClusterServiceClass) ([]string, error)
+	Labels(ctx context.Context, obj *v1beta11.ClusterServiceClass) (map[string]string, error)
+	Plans(ctx context.Context, obj *v1beta11.ClusterServiceClass) ([]v1beta11.ClusterServicePlan, error)
+	Activated(ctx context.Context, obj *v1beta11.ClusterServiceClass, namespace *string) (bool, error)
+	Instances(ctx context.Context, obj *v1beta11.ClusterServiceClass, namespace *string) ([]v1beta11.ServiceInstance, error)
+	ClusterAssetGroup(ctx context.Context, obj *v1beta11.ClusterServiceClass) (*v1beta1.ClusterAssetGroup, error)
+}
+type ClusterServicePlanResolver interface {
+	DisplayName(ctx context.Context, obj *v1beta11.ClusterServicePlan) (*string, error)
+	ExternalName(ctx context.Context, obj *v1beta11.ClusterServicePlan) (string, error)
+	Description(ctx context.Context, obj *v1beta11.ClusterServicePlan) (string, error)
+	RelatedClusterServiceClassName(ctx context.Context, obj *v1beta11.ClusterServicePlan) (string, error)
+	InstanceCreateParameterSchema(ctx context.Context, obj *v1beta11.ClusterServicePlan) (map[string]any, error)
+	BindingCreateParameterSchema(ctx context.Context, obj *v1beta11.ClusterServicePlan) (map[string]any, error)
+	ClusterAssetGroup(ctx context.Context, obj *v1beta11.ClusterServicePlan) (*v1beta1.ClusterAssetGroup, error)
 }
 type ConditionResolver interface {
 	Type(ctx context.Context, obj *apis.Condition) (string, error)
 	Status(ctx context.Context, obj *apis.Condition) (string, error)
 
 	LastTransitionTime(ctx context.Context, obj *apis.Condition) (*v1.Time, error)
+}
+type ConnectApplicationOutputResolver interface {
+	Path(ctx context.Context, obj *ConnectApplicationOutput) (*eventmesh.Path, error)
+}
+type DeploymentResolver interface {
+	Labels(ctx context.Context, obj *v13.Deployment) (map[string]string, error)
+	Containers(ctx context.Context, obj *v13.Deployment) ([]v14.Container, error)
+	BoundServiceInstanceNames(ctx context.Context, obj *v13.Deployment) ([]string, error)
+}
+type DeploymentConditionResolver interface {
+	Status(ctx context.Context, obj *v13.DeploymentCondition) (string, error)
+	Type(ctx context.Context, obj *v13.DeploymentCondition) (string, error)
 }
 type EventActivationResolver interface {
 	DisplayName(ctx context.Context, obj *v1alpha1.EventActivation) (string, error)
@@ -479,7 +1127,7 @@ type FunctionResolver interface {
 	Labels(ctx context.Context, obj *v1alpha11.Function) (map[string]string, error)
 	Source(ctx context.Context, obj *v1alpha11.Function) (string, error)
 	Dependencies(ctx context.Context, obj *v1alpha11.Function) (string, error)
-	Env(ctx context.Context, obj *v1alpha11.Function) ([]v12.EnvVar, error)
+	Env(ctx context.Context, obj *v1alpha11.Function) ([]v14.EnvVar, error)
 	Replicas(ctx context.Context, obj *v1alpha11.Function) (*FunctionReplicas, error)
 	Resources(ctx context.Context, obj *v1alpha11.Function) (*FunctionResources, error)
 	BuildResources(ctx context.Context, obj *v1alpha11.Function) (*FunctionResources, error)
@@ -490,114 +1138,248 @@ type FunctionResolver interface {
 	Status(ctx context.Context, obj *v1alpha11.Function) (*eventmesh.FunctionStatus, error)
 }
 type FunctionEnvResolver interface {
-	ValueFrom(ctx context.Context, obj *v12.EnvVar) (*FunctionEnvValueFrom, error)
+	ValueFrom(ctx context.Context, obj *v14.EnvVar) (*FunctionEnvValueFrom, error)
 }
 type FunctionLogLineResolver interface {
 	Time(ctx context.Context, obj *eventmesh.LogLine) (string, error)
 
 	EventID(ctx context.Context, obj *eventmesh.LogLine) (*string, error)
 }
+type LimitRangeResolver interface {
+	JSON(ctx context.Context, obj *v14.LimitRange) (map[string]any, error)
+}
+type LimitRangeItemResolver interface {
+	Max(ctx context.Context, obj *v14.LimitRangeItem) (*ResourceLimits, error)
+	Default(ctx context.Context, obj *v14.LimitRangeItem) (*ResourceLimits, error)
+	DefaultRequest(ctx context.Context, obj *v14.LimitRangeItem) (*ResourceLimits, error)
+}
+type LimitRangeSpecResolver interface {
+	Limits(ctx context.Context, obj *v14.LimitRangeSpec) ([]v14.LimitRangeItem, error)
+}
 type MeshPathResolver interface {
 	RootCause(ctx context.Context, obj *eventmesh.Path) (*string, error)
 }
 type MutationResolver interface {
 	CreateApplication(ctx context.Context, name string, description *string, labels map[string]string, dryRun *bool) (*ApplicationMutationOutput, error)
-	DeleteApplication(ctx context.Context, name string) (*DeleteApplicationOutput, error)
-	RegisterApplicationService(ctx context.Context, application string, service ApplicationServiceInput) (*v1alpha1.Service, error)
-	UnregisterApplicationService(ctx context.Context, application string, id string) (*v1alpha1.Service, error)
-	EnableApplication(ctx context.Context, application string, namespace string, allServices *bool, services []*v1alpha1.ApplicationMappingService) (*ApplicationMapping, error)
-	DisableApplication(ctx context.Context, application string, namespace string) (*ApplicationMapping, error)
-	CreateServiceInstance(ctx context.Context, namespace string, params ServiceInstanceCreateInput) (*v1beta1.ServiceInstance, error)
-	DeleteServiceInstance(ctx context.Context, name string, namespace string) (*v1beta1.ServiceInstance, error)
-	CreateNamespace(ctx context.Context, name string, labels map[string]string) (*v12.Namespace, error)
-	DeleteNamespace(ctx context.Context, name string) (*v12.Namespace, error)
-	CreateFunction(ctx context.Context, name string, namespace string, params FunctionMutationInput) (*v1alpha11.Function, error)
-	DeleteFunction(ctx context.Context, namespace string, function FunctionMetadataInput) (*FunctionMetadata, error)
-	CreateTrigger(ctx context.Context, namespace string, trigger TriggerCreateInput, ownerRef []v1.OwnerReference) (*v11.Trigger, error)
-	CreateManyTriggers(ctx context.Context, namespace string, triggers []TriggerCreateInput, ownerRef []v1.OwnerReference) ([]v11.Trigger, error)
-	DeleteTrigger(ctx context.Context, namespace string, triggerName string) (*v11.Trigger, error)
+	UpdateApplication(ctx context.Context, name string, description *string, labels map[string]string, dryRun *bool) (*ApplicationMutationOutput, error)
+	DeleteApplication(ctx context.Context, name string, dryRun *bool) (*DeleteApplicationOutput, error)
+	RegisterApplicationService(ctx context.Context, application string, service ApplicationServiceInput, dryRun *bool) (*v1alpha1.Service, error)
+	UnregisterApplicationService(ctx context.Context, application string, id string, dryRun *bool) (*v1alpha1.Service, error)
+	EnableApplication(ctx context.Context, application string, namespace string, allServices *bool, services []*v1alpha1.ApplicationMappingService, dryRun *bool) (*ApplicationMapping, error)
+	OverloadApplication(ctx context.Context, application string, namespace string, allServices *bool, services []*v1alpha1.ApplicationMappingService, dryRun *bool) (*ApplicationMapping, error)
+	DisableApplication(ctx context.Context, application string, namespace string, dryRun *bool) (*ApplicationMapping, error)
+	CreateServiceInstance(ctx context.Context, namespace string, params ServiceInstanceCreateInput, dryRun *bool) (*v1beta11.ServiceInstance, error)
+	DeleteServiceInstance(ctx context.Context, name string, namespace string, dryRun *bool) (*v1beta11.ServiceInstance, error)
+	CreateServiceBinding(ctx context.Context, serviceBindingName *string, serviceInstanceName string, namespace string, parameters map[string]any, dryRun *bool) (*CreateServiceBindingOutput, error)
+	DeleteServiceBinding(ctx context.Context, serviceBindingName string, namespace string, dryRun *bool) (*DeleteServiceBindingOutput, error)
+	CreateNamespace(ctx context.Context, name string, labels map[string]string, dryRun *bool) (*v14.Namespace, error)
+	UpdateNamespace(ctx context.Context, name string, labels map[string]string, dryRun *bool) (*v14.Namespace, error)
+	DeleteNamespace(ctx context.Context, name string, dryRun *bool) (*v14.Namespace, error)
+	UpdateService(ctx context.Context, name string, namespace string, service map[string]any, dryRun *bool) (*v14.Service, error)
+	DeleteService(ctx context.Context, name string, namespace string, dryRun *bool) (*v14.Service, error)
+	CreateResource(ctx context.Context, namespace string, resource map[string]any, dryRun *bool) (map[string]any, error)
+	CreateFunction(ctx context.Context, name string, namespace string, params FunctionMutationInput, dryRun *bool) (*v1alpha11.Function, error)
+	UpdateFunction(ctx context.Context, name string, namespace string, params FunctionMutationInput, dryRun *bool) (*v1alpha11.Function, error)
+	DeleteFunction(ctx context.Context, namespace string, function FunctionMetadataInput, dryRun *bool) (*FunctionMetadata, error)
+	DeleteManyFunctions(ctx context.Context, namespace string, functions []FunctionMetadataInput, dryRun *bool) ([]FunctionMetadata, error)
+	CreateTrigger(ctx context.Context, namespace string, trigger TriggerCreateInput, ownerRef []v1.OwnerReference, dryRun *bool) (*v11.Trigger, error)
+	CreateManyTriggers(ctx context.Context, namespace string, triggers []TriggerCreateInput, ownerRef []v1.OwnerReference, dryRun *bool) ([]v11.Trigger, error)
+	DeleteTrigger(ctx context.Context, namespace string, triggerName string, dryRun *bool) (*v11.Trigger, error)
+	DeleteManyTriggers(ctx context.Context, namespace string, triggerNames []string, dryRun *bool) ([]v11.Trigger, error)
+	ConnectApplication(ctx context.Context, input ConnectApplicationInput, dryRun *bool) (*ConnectApplicationOutput, error)
 }
 type NamespaceResolver interface {
-	Labels(ctx context.Context, obj *v12.Namespace) (map[string]string, error)
-	Status(ctx context.Context, obj *v12.Namespace) (string, error)
-	IsSystemNamespace(ctx context.Context, obj *v12.Namespace) (bool, error)
-	Applications(ctx context.Context, obj *v12.Namespace) ([]string, error)
+	Labels(ctx context.Context, obj *v14.Namespace) (map[string]string, error)
+	Status(ctx context.Context, obj *v14.Namespace) (string, error)
+	IsSystemNamespace(ctx context.Context, obj *v14.Namespace) (bool, error)
+	Pods(ctx context.Context, obj *v14.Namespace) ([]v14.Pod, error)
+	Deployments(ctx context.Context, obj *v14.Namespace, excludeFunctions *bool) ([]v13.Deployment, error)
+	Applications(ctx context.Context, obj *v14.Namespace) ([]string, error)
 }
 type NamespaceListItemResolver interface {
-	Labels(ctx context.Context, obj *v12.Namespace) (map[string]string, error)
-	Status(ctx context.Context, obj *v12.Namespace) (string, error)
-	IsSystemNamespace(ctx context.Context, obj *v12.Namespace) (bool, error)
-	ApplicationsCount(ctx context.Context, obj *v12.Namespace) (*int, error)
+	Labels(ctx context.Context, obj *v14.Namespace) (map[string]string, error)
+	Status(ctx context.Context, obj *v14.Namespace) (string, error)
+	IsSystemNamespace(ctx context.Context, obj *v14.Namespace) (bool, error)
+	PodsCount(ctx context.Context, obj *v14.Namespace) (int, error)
+	HealthyPodsCount(ctx context.Context, obj *v14.Namespace) (int, error)
+	ApplicationsCount(ctx context.Context, obj *v14.Namespace) (*int, error)
 }
 type NamespaceMutationOutputResolver interface {
-	Labels(ctx context.Context, obj *v12.Namespace) (map[string]string, error)
+	Labels(ctx context.Context, obj *v14.Namespace) (map[string]string, error)
+}
+type NavigationNodeResolver interface {
+	ShowInNavigation(ctx context.Context, obj *v1alpha12.NavigationNode) (bool, error)
+
+	Settings(ctx context.Context, obj *v1alpha12.NavigationNode) (map[string]any, error)
+}
+type PodResolver interface {
+	NodeName(ctx context.Context, obj *v14.Pod) (string, error)
+
+	RestartCount(ctx context.Context, obj *v14.Pod) (int, error)
+
+	Labels(ctx context.Context, obj *v14.Pod) (map[string]string, error)
+	Status(ctx context.Context, obj *v14.Pod) (PodStatusType, error)
+	ContainerStates(ctx context.Context, obj *v14.Pod) ([]ContainerState, error)
+	JSON(ctx context.Context, obj *v14.Pod) (map[string]any, error)
 }
 type QueryResolver interface {
 	Application(ctx context.Context, name string) (*v1alpha1.Application, error)
 	Applications(ctx context.Context, namespace *string, first *int, offset *int) ([]v1alpha1.Application, error)
+	ApplicationsConnection(ctx context.Context, first *int, after *string, last *int, before *string, filter *ConnectionFilter, orderBy *ConnectionOrder) (*ApplicationConnection, error)
 	EventActivations(ctx context.Context, namespace string) ([]v1alpha1.EventActivation, error)
-	ServiceClass(ctx context.Context, namespace string, name string) (*v1beta1.ServiceClass, error)
-	ServiceClasses(ctx context.Context, namespace string, first *int, offset *int) ([]v1beta1.ServiceClass, error)
-	ServiceInstance(ctx context.Context, name string, namespace string) (*v1beta1.ServiceInstance, error)
-	ServiceInstances(ctx context.Context, namespace string, first *int, offset *int, status *eventmesh.InstancePhase) ([]v1beta1.ServiceInstance, error)
-	Namespace(ctx context.Context, name string) (*v12.Namespace, error)
-	Namespaces(ctx context.Context, withSystemNamespaces *bool, withInactiveStatus *bool) ([]v12.Namespace, error)
+	ConnectorService(ctx context.Context, application string) (*ConnectorService, error)
+	ServiceClass(ctx context.Context, namespace string, name string) (*v1beta11.ServiceClass, error)
+	ServiceClasses(ctx context.Context, namespace string, first *int, offset *int) ([]v1beta11.ServiceClass, error)
+	ClusterServiceClass(ctx context.Context, name string) (*v1beta11.ClusterServiceClass, error)
+	ClusterServiceClasses(ctx context.Context, first *int, offset *int) ([]v1beta11.ClusterServiceClass, error)
+	ServiceBroker(ctx context.Context, name string, namespace string) (*v1beta11.ServiceBroker, error)
+	ServiceBrokers(ctx context.Context, namespace string, first *int, offset *int) ([]v1beta11.ServiceBroker, error)
+	ClusterServiceBroker(ctx context.Context, name string) (*v1beta11.ClusterServiceBroker, error)
+	ClusterServiceBrokers(ctx context.Context, first *int, offset *int) ([]v1beta11.ClusterServiceBroker, error)
+	ServiceInstance(ctx context.Context, name string, namespace string) (*v1beta11.ServiceInstance, error)
+	ServiceInstances(ctx context.Context, namespace string, first *int, offset *int, status *eventmesh.InstancePhase) ([]v1beta11.ServiceInstance, error)
+	ServiceBinding(ctx context.Context, name string, namespace string) (*v1beta11.ServiceBinding, error)
+	ServiceBindingUsage(ctx context.Context, name string, namespace string) (*v1alpha13.ServiceBindingUsage, error)
+	ServiceBindingUsages(ctx context.Context, namespace string, resourceKind *string, resourceName *string) ([]v1alpha13.ServiceBindingUsage, error)
+	ServiceInstancesConnection(ctx context.Context, namespace *string, first *int, after *string, last *int, before *string, filter *ConnectionFilter, orderBy *ConnectionOrder) (*ServiceInstanceConnection, error)
+	Namespace(ctx context.Context, name string) (*v14.Namespace, error)
+	Namespaces(ctx context.Context, withSystemNamespaces *bool, withInactiveStatus *bool) ([]v14.Namespace, error)
+	NamespacesConnection(ctx context.Context, withSystemNamespaces *bool, withInactiveStatus *bool, first *int, after *string, last *int, before *string, filter *ConnectionFilter, orderBy *ConnectionOrder) (*NamespaceConnection, error)
+	ResourceQuotas(ctx context.Context, namespace string) ([]v14.ResourceQuota, error)
+	LimitRanges(ctx context.Context, namespace string) ([]v14.LimitRange, error)
+	Service(ctx context.Context, name string, namespace string) (*v14.Service, error)
+	Services(ctx context.Context, namespace string, excludedLabels []string, first *int, offset *int) ([]v14.Service, error)
+	VersionInfo(ctx context.Context) (*VersionInfo, error)
+	SelfSubjectRules(ctx context.Context, namespace *string) ([]v15.ResourceRule, error)
+	BackendModules(ctx context.Context) ([]BackendModule, error)
+	ClusterMicroFrontends(ctx context.Context) ([]v1alpha12.ClusterMicroFrontend, error)
+	MicroFrontends(ctx context.Context, namespace string) ([]v1alpha12.MicroFrontend, error)
 	Function(ctx context.Context, name string, namespace string) (*v1alpha11.Function, error)
 	Functions(ctx context.Context, namespace string) ([]v1alpha11.Function, error)
 	FunctionLogs(ctx context.Context, name string, namespace string) ([]eventmesh.LogLine, error)
 	Triggers(ctx context.Context, namespace string, serviceName *string, subscriber *SubscriberInput) ([]v11.Trigger, error)
+	TriggersConnection(ctx context.Context, namespace *string, first *int, after *string, last *int, before *string, filter *ConnectionFilter, orderBy *ConnectionOrder) (*TriggerConnection, error)
 	Brokers(ctx context.Context, namespace string) ([]v11.Broker, error)
 	Broker(ctx context.Context, name string, namespace string) (*v11.Broker, error)
+	BrokersConnection(ctx context.Context, namespace *string, first *int, after *string, last *int, before *string, filter *ConnectionFilter, orderBy *ConnectionOrder) (*BrokerConnection, error)
+	EventTypes(ctx context.Context, namespace string, application *string) ([]EventType, error)
 	MeshStatus(ctx context.Context, namespace *string, application *string) ([]eventmesh.Path, error)
 }
-type ServiceClassResolver interface {
-	ExternalName(ctx context.Context, obj *v1beta1.ServiceClass) (string, error)
-	DisplayName(ctx context.Context, obj *v1beta1.ServiceClass) (*string, error)
+type ResourceQuotaResolver interface {
+	JSON(ctx context.Context, obj *v14.ResourceQuota) (map[string]any, error)
+}
+type ResourceQuotaSpecResolver interface {
+	Hard(ctx context.Context, obj *v14.ResourceQuotaSpec) (*ResourceQuotaHard, error)
+}
+type SecretResolver interface {
+	Data(ctx context.Context, obj *v14.Secret) (map[string]any, error)
+	Type(ctx context.Context, obj *v14.Secret) (string, error)
 
-	Description(ctx context.Context, obj *v1beta1.ServiceClass) (string, error)
-	LongDescription(ctx context.Context, obj *v1beta1.ServiceClass) (*string, error)
-	ImageURL(ctx context.Context, obj *v1beta1.ServiceClass) (*string, error)
-	DocumentationURL(ctx context.Context, obj *v1beta1.ServiceClass) (*string, error)
-	SupportURL(ctx context.Context, obj *v1beta1.ServiceClass) (*string, error)
-	ProviderDisplayName(ctx context.Context, obj *v1beta1.ServiceClass) (*string, error)
-	Tags(ctx context.Context, obj *v1beta1.ServiceClass) ([]string, error)
-	Labels(ctx context.Context, obj *v1beta1.ServiceClass) (map[string]string, error)
-	Plans(ctx context.Context, obj *v1beta1.ServiceClass) ([]v1beta1.ServicePlan, error)
-	Activated(ctx context.Context, obj *v1beta1.ServiceClass) (bool, error)
-	Instances(ctx context.Context, obj *v1beta1.ServiceClass) ([]v1beta1.ServiceInstance, error)
+	Labels(ctx context.Context, obj *v14.Secret) (map[string]any, error)
+	Annotations(ctx context.Context, obj *v14.Secret) (map[string]any, error)
+	JSON(ctx context.Context, obj *v14.Secret) (map[string]any, error)
+}
+type ServiceResolver interface {
+	ClusterIP(ctx context.Context, obj *v14.Service) (string, error)
+
+	Labels(ctx context.Context, obj *v14.Service) (map[string]string, error)
+	Ports(ctx context.Context, obj *v14.Service) ([]v14.ServicePort, error)
+
+	JSON(ctx context.Context, obj *v14.Service) (map[string]any, error)
+	UID(ctx context.Context, obj *v14.Service) (string, error)
+}
+type ServiceBindingResolver interface {
+	ServiceInstanceName(ctx context.Context, obj *v1beta11.ServiceBinding) (string, error)
+
+	Secret(ctx context.Context, obj *v1beta11.ServiceBinding) (*v14.Secret, error)
+	Status(ctx context.Context, obj *v1beta11.ServiceBinding) (*ServiceBindingStatus, error)
+	Parameters(ctx context.Context, obj *v1beta11.ServiceBinding) (map[string]any, error)
+}
+type ServiceBindingUsageResolver interface {
+	ServiceBinding(ctx context.Context, obj *v1alpha13.ServiceBindingUsage) (*v1beta11.ServiceBinding, error)
+	UsedBy(ctx context.Context, obj *v1alpha13.ServiceBindingUsage) (*v1alpha13.LocalReferenceByKindAndName, error)
+	Parameters(ctx context.Context, obj *v1alpha13.ServiceBindingUsage) (*v1alpha13.Parameters, error)
+	Status(ctx context.Context, obj *v1alpha13.ServiceBindingUsage) (*ServiceBindingUsageStatus, error)
+}
+type ServiceBrokerResolver interface {
+	Status(ctx context.Context, obj *v1beta11.ServiceBroker) (*ServiceBrokerStatus, error)
+
+	URL(ctx context.Context, obj *v1beta11.ServiceBroker) (string, error)
+	Labels(ctx context.Context, obj *v1beta11.ServiceBroker) (map[string]string, error)
+}
+type ServiceClassResolver interface {
+	ExternalName(ctx context.Context, obj *v1beta11.ServiceClass) (string, error)
+	DisplayName(ctx context.Context, obj *v1beta11.ServiceClass) (*string, error)
+
+	Description(ctx context.Context, obj *v1beta11.ServiceClass) (string, error)
+	LongDescription(ctx context.Context, obj *v1beta11.ServiceClass) (*string, error)
+	ImageURL(ctx context.Context, obj *v1beta11.ServiceClass) (*string, error)
+	DocumentationURL(ctx context.Context, obj *v1beta11.ServiceClass) (*string, error)
+	SupportURL(ctx context.Context, obj *v1beta11.ServiceClass) (*string, error)
+	ProviderDisplayName(ctx context.Context, obj *v1beta11.ServiceClass) (*string, error)
+	Tags(ctx context.Context, obj *v1beta11.ServiceClass) ([]string, error)
+	Labels(ctx context.Context, obj *v1beta11.ServiceClass) (map[string]string, error)
+	Plans(ctx context.Context, obj *v1beta11.ServiceClass) ([]v1beta11.ServicePlan, error)
+	Activated(ctx context.Context, obj *v1beta11.ServiceClass) (bool, error)
+	Instances(ctx context.Context, obj *v1beta11.ServiceClass) ([]v1beta11.ServiceInstance, error)
+	ClusterAssetGroup(ctx context.Context, obj *v1beta11.ServiceClass) (*v1beta1.ClusterAssetGroup, error)
+	AssetGroup(ctx context.Context, obj *v1beta11.ServiceClass) (*v1beta1.AssetGroup, error)
 }
 type ServiceInstanceResolver interface {
-	PlanSpec(ctx context.Context, obj *v1beta1.ServiceInstance) (map[string]any, error)
+	PlanSpec(ctx context.Context, obj *v1beta11.ServiceInstance) (map[string]any, error)
 
-	Labels(ctx context.Context, obj *v1beta1.ServiceInstance) ([]string, error)
-	Status(ctx context.Context, obj *v1beta1.ServiceInstance) (*eventmesh.InstanceStatus, error)
-	ClassReference(ctx context.Context, obj *v1beta1.ServiceInstance) (*ServiceInstanceResourceRef, error)
-	PlanReference(ctx context.Context, obj *v1beta1.ServiceInstance) (*ServiceInstanceResourceRef, error)
-	ServiceClass(ctx context.Context, obj *v1beta1.ServiceInstance) (*v1beta1.ServiceClass, error)
-	ServicePlan(ctx context.Context, obj *v1beta1.ServiceInstance) (*v1beta1.ServicePlan, error)
-	Bindable(ctx context.Context, obj *v1beta1.ServiceInstance) (bool, error)
+	Labels(ctx context.Context, obj *v1beta11.ServiceInstance) ([]string, error)
+	Status(ctx context.Context, obj *v1beta11.ServiceInstance) (*eventmesh.InstanceStatus, error)
+	ClassReference(ctx context.Context, obj *v1beta11.ServiceInstance) (*ServiceInstanceResourceRef, error)
+	PlanReference(ctx context.Context, obj *v1beta11.ServiceInstance) (*ServiceInstanceResourceRef, error)
+	ServiceClass(ctx context.Context, obj *v1beta11.ServiceInstance) (*v1beta11.ServiceClass, error)
+	ClusterServiceClass(ctx context.Context, obj *v1beta11.ServiceInstance) (*v1beta11.ClusterServiceClass, error)
+	ServicePlan(ctx context.Context, obj *v1beta11.ServiceInstance) (*v1beta11.ServicePlan, error)
+	ClusterServicePlan(ctx context.Context, obj *v1beta11.ServiceInstance) (*v1beta11.ClusterServicePlan, error)
+	Bindable(ctx context.Context, obj *v1beta11.ServiceInstance) (bool, error)
+	ServiceBindings(ctx context.Context, obj *v1beta11.ServiceInstance) (*ServiceBindings, error)
+	ServiceBindingUsages(ctx context.Context, obj *v1beta11.ServiceInstance) ([]v1alpha13.ServiceBindingUsage, error)
 }
 type ServicePlanResolver interface {
-	DisplayName(ctx context.Context, obj *v1beta1.ServicePlan) (*string, error)
-	ExternalName(ctx context.Context, obj *v1beta1.ServicePlan) (string, error)
-	Description(ctx context.Context, obj *v1beta1.ServicePlan) (string, error)
-	RelatedServiceClassName(ctx context.Context, obj *v1beta1.ServicePlan) (string, error)
-	InstanceCreateParameterSchema(ctx context.Context, obj *v1beta1.ServicePlan) (map[string]any, error)
-	BindingCreateParameterSchema(ctx context.Context, obj *v1beta1.ServicePlan) (map[string]any, error)
+	DisplayName(ctx context.Context, obj *v1beta11.ServicePlan) (*string, error)
+	ExternalName(ctx context.Context, obj *v1beta11.ServicePlan) (string, error)
+	Description(ctx context.Context, obj *v1beta11.ServicePlan) (string, error)
+	RelatedServiceClassName(ctx context.Context, obj *v1beta11.ServicePlan) (string, error)
+	InstanceCreateParameterSchema(ctx context.Context, obj *v1beta11.ServicePlan) (map[string]any, error)
+	BindingCreateParameterSchema(ctx context.Context, obj *v1beta11.ServicePlan) (map[string]any, error)
+	ClusterAssetGroup(ctx context.Context, obj *v1beta11.ServicePlan) (*v1beta1.ClusterAssetGroup, error)
+	AssetGroup(ctx context.Context, obj *v1beta11.ServicePlan) (*v1beta1.AssetGroup, error)
+}
+type ServicePortResolver interface {
+	ServiceProtocol(ctx context.Context, obj *v14.ServicePort) (ServiceProtocol, error)
+
+	TargetPort(ctx context.Context, obj *v14.ServicePort) (int, error)
 }
 type SubscriberResolver interface {
-	URI(ctx context.Context, obj *v13.Destination) (*string, error)
+	URI(ctx context.Context, obj *v16.Destination) (*string, error)
 }
 type SubscriptionResolver interface {
 	ApplicationEvent(ctx context.Context) (<-chan *ApplicationEvent, error)
 	ServiceInstanceEvent(ctx context.Context, namespace string) (<-chan *ServiceInstanceEvent, error)
+	ServiceBindingEvent(ctx context.Context, namespace string) (<-chan *ServiceBindingEvent, error)
+	ServiceBrokerEvent(ctx context.Context, namespace string) (<-chan *ServiceBrokerEvent, error)
+	ClusterServiceBrokerEvent(ctx context.Context) (<-chan *ClusterServiceBrokerEvent, error)
 	NamespaceEvent(ctx context.Context, withSystemNamespaces *bool) (<-chan *NamespaceEvent, error)
+	ServiceEvent(ctx context.Context, namespace string) (<-chan *ServiceEvent, error)
+	FunctionEvent(ctx context.Context, namespace string, functionName *string) (<-chan *FunctionEvent, error)
 	TriggerEvent(ctx context.Context, namespace string, serviceName *string, subscriber *SubscriberInput) (<-chan *TriggerEvent, error)
 	BrokerEvent(ctx context.Context, namespace string) (<-chan *BrokerEvent, error)
 	MeshStatusEvent(ctx context.Context, namespace *string, application *string) (<-chan *MeshStatusEvent, error)
 }
+type TriggerResolver interface {
+	Broker(ctx context.Context, obj *v11.Trigger) (string, error)
+	FilterAttributes(ctx context.Context, obj *v11.Trigger) (map[string]any, error)
+	Subscriber(ctx context.Context, obj *v11.Trigger) (*v16.Destination, error)
+}
 type TriggerSpecResolver interface {
 	Filter(ctx context.Context, obj *v11.TriggerSpec) (map[string]any, error)
+	Filters(ctx context.Context, obj *v11.TriggerSpec) ([]map[string]any, error)
+
 	Port(ctx context.Context, obj *v11.TriggerSpec) (uint32, error)
 	Path(ctx context.Context, obj *v11.TriggerSpec) (string, error)
 }
@@ -648,6 +1430,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Application.EnabledMappingServices(childComplexity), true
+	case "Application.eventTypes":
+		if e.ComplexityRoot.Application.EventTypes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Application.EventTypes(childComplexity), true
 	case "Application.labels":
 		if e.ComplexityRoot.Application.Labels == nil {
 			break
@@ -672,6 +1460,38 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Application.Status(childComplexity), true
+
+	case "ApplicationConnection.edges":
+		if e.ComplexityRoot.ApplicationConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApplicationConnection.Edges(childComplexity), true
+	case "ApplicationConnection.pageInfo":
+		if e.ComplexityRoot.ApplicationConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApplicationConnection.PageInfo(childComplexity), true
+	case "ApplicationConnection.totalCount":
+		if e.ComplexityRoot.ApplicationConnection.TotalCount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApplicationConnection.TotalCount(childComplexity), true
+
+	case "ApplicationEdge.cursor":
+		if e.ComplexityRoot.ApplicationEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApplicationEdge.Cursor(childComplexity), true
+	case "ApplicationEdge.node":
+		if e.ComplexityRoot.ApplicationEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApplicationEdge.Node(childComplexity), true
 
 	case "ApplicationEntry.accessLabel":
 		if e.ComplexityRoot.ApplicationEntry.AccessLabel == nil {
@@ -786,12 +1606,159 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.ApplicationService.Tags(childComplexity), true
 
+	case "Asset.displayName":
+		if e.ComplexityRoot.Asset.DisplayName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Asset.DisplayName(childComplexity), true
+	case "Asset.files":
+		if e.ComplexityRoot.Asset.Files == nil {
+			break
+		}
+
+		args, err := ec.field_Asset_files_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Asset.Files(childComplexity, args["filterExtensions"].([]string)), true
+	case "Asset.name":
+		if e.ComplexityRoot.Asset.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Asset.Name(childComplexity), true
+	case "Asset.namespace":
+		if e.ComplexityRoot.Asset.Namespace == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Asset.Namespace(childComplexity), true
+	case "Asset.parameters":
+		if e.ComplexityRoot.Asset.Parameters == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Asset.Parameters(childComplexity), true
+	case "Asset.status":
+		if e.ComplexityRoot.Asset.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Asset.Status(childComplexity), true
+	case "Asset.type":
+		if e.ComplexityRoot.Asset.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Asset.Type(childComplexity), true
+
+	case "AssetGroup.assets":
+		if e.ComplexityRoot.AssetGroup.Assets == nil {
+			break
+		}
+
+		args, err := ec.field_AssetGroup_assets_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.AssetGroup.Assets(childComplexity, args["types"].([]string)), true
+	case "AssetGroup.description":
+		if e.ComplexityRoot.AssetGroup.Description == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AssetGroup.Description(childComplexity), true
+	case "AssetGroup.displayName":
+		if e.ComplexityRoot.AssetGroup.DisplayName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AssetGroup.DisplayName(childComplexity), true
+	case "AssetGroup.groupName":
+		if e.ComplexityRoot.AssetGroup.GroupName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AssetGroup.GroupName(childComplexity), true
+	case "AssetGroup.name":
+		if e.ComplexityRoot.AssetGroup.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AssetGroup.Name(childComplexity), true
+	case "AssetGroup.namespace":
+		if e.ComplexityRoot.AssetGroup.Namespace == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AssetGroup.Namespace(childComplexity), true
+	case "AssetGroup.status":
+		if e.ComplexityRoot.AssetGroup.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AssetGroup.Status(childComplexity), true
+
+	case "AssetGroupStatus.message":
+		if e.ComplexityRoot.AssetGroupStatus.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AssetGroupStatus.Message(childComplexity), true
+	case "AssetGroupStatus.phase":
+		if e.ComplexityRoot.AssetGroupStatus.Phase == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AssetGroupStatus.Phase(childComplexity), true
+	case "AssetGroupStatus.reason":
+		if e.ComplexityRoot.AssetGroupStatus.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AssetGroupStatus.Reason(childComplexity), true
+
+	case "AssetStatus.message":
+		if e.ComplexityRoot.AssetStatus.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AssetStatus.Message(childComplexity), true
+	case "AssetStatus.phase":
+		if e.ComplexityRoot.AssetStatus.Phase == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AssetStatus.Phase(childComplexity), true
+	case "AssetStatus.reason":
+		if e.ComplexityRoot.AssetStatus.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AssetStatus.Reason(childComplexity), true
+
+	case "BackendModule.name":
+		if e.ComplexityRoot.BackendModule.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BackendModule.Name(childComplexity), true
+
 	case "Broker.conditions":
 		if e.ComplexityRoot.Broker.Conditions == nil {
 			break
 		}
 
 		return e.ComplexityRoot.Broker.Conditions(childComplexity), true
+	case "Broker.delivery":
+		if e.ComplexityRoot.Broker.Delivery == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Broker.Delivery(childComplexity), true
 	case "Broker.labels":
 		if e.ComplexityRoot.Broker.Labels == nil {
 			break
@@ -847,6 +1814,38 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Broker.URL(childComplexity), true
 
+	case "BrokerConnection.edges":
+		if e.ComplexityRoot.BrokerConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BrokerConnection.Edges(childComplexity), true
+	case "BrokerConnection.pageInfo":
+		if e.ComplexityRoot.BrokerConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BrokerConnection.PageInfo(childComplexity), true
+	case "BrokerConnection.totalCount":
+		if e.ComplexityRoot.BrokerConnection.TotalCount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BrokerConnection.TotalCount(childComplexity), true
+
+	case "BrokerEdge.cursor":
+		if e.ComplexityRoot.BrokerEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BrokerEdge.Cursor(childComplexity), true
+	case "BrokerEdge.node":
+		if e.ComplexityRoot.BrokerEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BrokerEdge.Node(childComplexity), true
+
 	case "BrokerEvent.broker":
 		if e.ComplexityRoot.BrokerEvent.Broker == nil {
 			break
@@ -859,6 +1858,333 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.BrokerEvent.Type(childComplexity), true
+
+	case "ClusterAsset.displayName":
+		if e.ComplexityRoot.ClusterAsset.DisplayName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterAsset.DisplayName(childComplexity), true
+	case "ClusterAsset.files":
+		if e.ComplexityRoot.ClusterAsset.Files == nil {
+			break
+		}
+
+		args, err := ec.field_ClusterAsset_files_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.ClusterAsset.Files(childComplexity, args["filterExtensions"].([]string)), true
+	case "ClusterAsset.name":
+		if e.ComplexityRoot.ClusterAsset.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterAsset.Name(childComplexity), true
+	case "ClusterAsset.parameters":
+		if e.ComplexityRoot.ClusterAsset.Parameters == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterAsset.Parameters(childComplexity), true
+	case "ClusterAsset.status":
+		if e.ComplexityRoot.ClusterAsset.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterAsset.Status(childComplexity), true
+	case "ClusterAsset.type":
+		if e.ComplexityRoot.ClusterAsset.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterAsset.Type(childComplexity), true
+
+	case "ClusterAssetGroup.assets":
+		if e.ComplexityRoot.ClusterAssetGroup.Assets == nil {
+			break
+		}
+
+		args, err := ec.field_ClusterAssetGroup_assets_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.ClusterAssetGroup.Assets(childComplexity, args["types"].([]string)), true
+	case "ClusterAssetGroup.description":
+		if e.ComplexityRoot.ClusterAssetGroup.Description == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterAssetGroup.Description(childComplexity), true
+	case "ClusterAssetGroup.displayName":
+		if e.ComplexityRoot.ClusterAssetGroup.DisplayName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterAssetGroup.DisplayName(childComplexity), true
+	case "ClusterAssetGroup.groupName":
+		if e.ComplexityRoot.ClusterAssetGroup.GroupName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterAssetGroup.GroupName(childComplexity), true
+	case "ClusterAssetGroup.name":
+		if e.ComplexityRoot.ClusterAssetGroup.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterAssetGroup.Name(childComplexity), true
+	case "ClusterAssetGroup.status":
+		if e.ComplexityRoot.ClusterAssetGroup.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterAssetGroup.Status(childComplexity), true
+
+	case "ClusterMicroFrontend.category":
+		if e.ComplexityRoot.ClusterMicroFrontend.Category == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterMicroFrontend.Category(childComplexity), true
+	case "ClusterMicroFrontend.name":
+		if e.ComplexityRoot.ClusterMicroFrontend.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterMicroFrontend.Name(childComplexity), true
+	case "ClusterMicroFrontend.navigationNodes":
+		if e.ComplexityRoot.ClusterMicroFrontend.NavigationNodes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterMicroFrontend.NavigationNodes(childComplexity), true
+	case "ClusterMicroFrontend.placement":
+		if e.ComplexityRoot.ClusterMicroFrontend.Placement == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterMicroFrontend.Placement(childComplexity), true
+	case "ClusterMicroFrontend.preloadUrl":
+		if e.ComplexityRoot.ClusterMicroFrontend.PreloadURL == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterMicroFrontend.PreloadURL(childComplexity), true
+	case "ClusterMicroFrontend.version":
+		if e.ComplexityRoot.ClusterMicroFrontend.Version == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterMicroFrontend.Version(childComplexity), true
+	case "ClusterMicroFrontend.viewBaseUrl":
+		if e.ComplexityRoot.ClusterMicroFrontend.ViewBaseURL == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterMicroFrontend.ViewBaseURL(childComplexity), true
+
+	case "ClusterServiceBroker.creationTimestamp":
+		if e.ComplexityRoot.ClusterServiceBroker.CreationTimestamp == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceBroker.CreationTimestamp(childComplexity), true
+	case "ClusterServiceBroker.labels":
+		if e.ComplexityRoot.ClusterServiceBroker.Labels == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceBroker.Labels(childComplexity), true
+	case "ClusterServiceBroker.name":
+		if e.ComplexityRoot.ClusterServiceBroker.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceBroker.Name(childComplexity), true
+	case "ClusterServiceBroker.status":
+		if e.ComplexityRoot.ClusterServiceBroker.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceBroker.Status(childComplexity), true
+	case "ClusterServiceBroker.url":
+		if e.ComplexityRoot.ClusterServiceBroker.URL == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceBroker.URL(childComplexity), true
+
+	case "ClusterServiceBrokerEvent.clusterServiceBroker":
+		if e.ComplexityRoot.ClusterServiceBrokerEvent.ClusterServiceBroker == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceBrokerEvent.ClusterServiceBroker(childComplexity), true
+	case "ClusterServiceBrokerEvent.type":
+		if e.ComplexityRoot.ClusterServiceBrokerEvent.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceBrokerEvent.Type(childComplexity), true
+
+	case "ClusterServiceClass.activated":
+		if e.ComplexityRoot.ClusterServiceClass.Activated == nil {
+			break
+		}
+
+		args, err := ec.field_ClusterServiceClass_activated_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.ClusterServiceClass.Activated(childComplexity, args["namespace"].(*string)), true
+	case "ClusterServiceClass.clusterAssetGroup":
+		if e.ComplexityRoot.ClusterServiceClass.ClusterAssetGroup == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceClass.ClusterAssetGroup(childComplexity), true
+	case "ClusterServiceClass.creationTimestamp":
+		if e.ComplexityRoot.ClusterServiceClass.CreationTimestamp == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceClass.CreationTimestamp(childComplexity), true
+	case "ClusterServiceClass.description":
+		if e.ComplexityRoot.ClusterServiceClass.Description == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceClass.Description(childComplexity), true
+	case "ClusterServiceClass.displayName":
+		if e.ComplexityRoot.ClusterServiceClass.DisplayName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceClass.DisplayName(childComplexity), true
+	case "ClusterServiceClass.documentationUrl":
+		if e.ComplexityRoot.ClusterServiceClass.DocumentationURL == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceClass.DocumentationURL(childComplexity), true
+	case "ClusterServiceClass.externalName":
+		if e.ComplexityRoot.ClusterServiceClass.ExternalName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceClass.ExternalName(childComplexity), true
+	case "ClusterServiceClass.imageUrl":
+		if e.ComplexityRoot.ClusterServiceClass.ImageURL == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceClass.ImageURL(childComplexity), true
+	case "ClusterServiceClass.instances":
+		if e.ComplexityRoot.ClusterServiceClass.Instances == nil {
+			break
+		}
+
+		args, err := ec.field_ClusterServiceClass_instances_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.ClusterServiceClass.Instances(childComplexity, args["namespace"].(*string)), true
+	case "ClusterServiceClass.labels":
+		if e.ComplexityRoot.ClusterServiceClass.Labels == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceClass.Labels(childComplexity), true
+	case "ClusterServiceClass.longDescription":
+		if e.ComplexityRoot.ClusterServiceClass.LongDescription == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceClass.LongDescription(childComplexity), true
+	case "ClusterServiceClass.name":
+		if e.ComplexityRoot.ClusterServiceClass.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceClass.Name(childComplexity), true
+	case "ClusterServiceClass.plans":
+		if e.ComplexityRoot.ClusterServiceClass.Plans == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceClass.Plans(childComplexity), true
+	case "ClusterServiceClass.providerDisplayName":
+		if e.ComplexityRoot.ClusterServiceClass.ProviderDisplayName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceClass.ProviderDisplayName(childComplexity), true
+	case "ClusterServiceClass.supportUrl":
+		if e.ComplexityRoot.ClusterServiceClass.SupportURL == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceClass.SupportURL(childComplexity), true
+	case "ClusterServiceClass.tags":
+		if e.ComplexityRoot.ClusterServiceClass.Tags == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceClass.Tags(childComplexity), true
+
+	case "ClusterServicePlan.bindingCreateParameterSchema":
+		if e.ComplexityRoot.ClusterServicePlan.BindingCreateParameterSchema == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServicePlan.BindingCreateParameterSchema(childComplexity), true
+	case "ClusterServicePlan.clusterAssetGroup":
+		if e.ComplexityRoot.ClusterServicePlan.ClusterAssetGroup == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServicePlan.ClusterAssetGroup(childComplexity), true
+	case "ClusterServicePlan.description":
+		if e.ComplexityRoot.ClusterServicePlan.Description == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServicePlan.Description(childComplexity), true
+	case "ClusterServicePlan.displayName":
+		if e.ComplexityRoot.ClusterServicePlan.DisplayName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServicePlan.DisplayName(childComplexity), true
+	case "ClusterServicePlan.externalName":
+		if e.ComplexityRoot.ClusterServicePlan.ExternalName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServicePlan.ExternalName(childComplexity), true
+	case "ClusterServicePlan.instanceCreateParameterSchema":
+		if e.ComplexityRoot.ClusterServicePlan.InstanceCreateParameterSchema == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServicePlan.InstanceCreateParameterSchema(childComplexity), true
+	case "ClusterServicePlan.name":
+		if e.ComplexityRoot.ClusterServicePlan.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServicePlan.Name(childComplexity), true
+	case "ClusterServicePlan.relatedClusterServiceClassName":
+		if e.ComplexityRoot.ClusterServicePlan.RelatedClusterServiceClassName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServicePlan.RelatedClusterServiceClassName(childComplexity), true
 
 	case "Condition.lastTransitionTime":
 		if e.ComplexityRoot.Condition.LastTransitionTime == nil {
@@ -891,12 +2217,275 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Condition.Type(childComplexity), true
 
+	case "ConnectApplicationOutput.application":
+		if e.ComplexityRoot.ConnectApplicationOutput.Application == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConnectApplicationOutput.Application(childComplexity), true
+	case "ConnectApplicationOutput.namespace":
+		if e.ComplexityRoot.ConnectApplicationOutput.Namespace == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConnectApplicationOutput.Namespace(childComplexity), true
+	case "ConnectApplicationOutput.objects":
+		if e.ComplexityRoot.ConnectApplicationOutput.Objects == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConnectApplicationOutput.Objects(childComplexity), true
+	case "ConnectApplicationOutput.path":
+		if e.ComplexityRoot.ConnectApplicationOutput.Path == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConnectApplicationOutput.Path(childComplexity), true
+
+	case "ConnectedObject.kind":
+		if e.ComplexityRoot.ConnectedObject.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConnectedObject.Kind(childComplexity), true
+	case "ConnectedObject.name":
+		if e.ComplexityRoot.ConnectedObject.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConnectedObject.Name(childComplexity), true
+	case "ConnectedObject.namespace":
+		if e.ComplexityRoot.ConnectedObject.Namespace == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConnectedObject.Namespace(childComplexity), true
+	case "ConnectedObject.outcome":
+		if e.ComplexityRoot.ConnectedObject.Outcome == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConnectedObject.Outcome(childComplexity), true
+
+	case "ConnectorService.url":
+		if e.ComplexityRoot.ConnectorService.URL == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConnectorService.URL(childComplexity), true
+
+	case "Container.image":
+		if e.ComplexityRoot.Container.Image == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Container.Image(childComplexity), true
+	case "Container.name":
+		if e.ComplexityRoot.Container.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Container.Name(childComplexity), true
+
+	case "ContainerState.message":
+		if e.ComplexityRoot.ContainerState.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ContainerState.Message(childComplexity), true
+	case "ContainerState.reason":
+		if e.ComplexityRoot.ContainerState.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ContainerState.Reason(childComplexity), true
+	case "ContainerState.state":
+		if e.ComplexityRoot.ContainerState.State == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ContainerState.State(childComplexity), true
+
+	case "CreateServiceBindingOutput.name":
+		if e.ComplexityRoot.CreateServiceBindingOutput.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CreateServiceBindingOutput.Name(childComplexity), true
+	case "CreateServiceBindingOutput.namespace":
+		if e.ComplexityRoot.CreateServiceBindingOutput.Namespace == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CreateServiceBindingOutput.Namespace(childComplexity), true
+	case "CreateServiceBindingOutput.serviceInstanceName":
+		if e.ComplexityRoot.CreateServiceBindingOutput.ServiceInstanceName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CreateServiceBindingOutput.ServiceInstanceName(childComplexity), true
+
 	case "DeleteApplicationOutput.name":
 		if e.ComplexityRoot.DeleteApplicationOutput.Name == nil {
 			break
 		}
 
 		return e.ComplexityRoot.DeleteApplicationOutput.Name(childComplexity), true
+
+	case "DeleteServiceBindingOutput.name":
+		if e.ComplexityRoot.DeleteServiceBindingOutput.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeleteServiceBindingOutput.Name(childComplexity), true
+	case "DeleteServiceBindingOutput.namespace":
+		if e.ComplexityRoot.DeleteServiceBindingOutput.Namespace == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeleteServiceBindingOutput.Namespace(childComplexity), true
+
+	case "Delivery.backoffDelay":
+		if e.ComplexityRoot.Delivery.BackoffDelay == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Delivery.BackoffDelay(childComplexity), true
+	case "Delivery.backoffPolicy":
+		if e.ComplexityRoot.Delivery.BackoffPolicy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Delivery.BackoffPolicy(childComplexity), true
+	case "Delivery.deadLetterSink":
+		if e.ComplexityRoot.Delivery.DeadLetterSink == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Delivery.DeadLetterSink(childComplexity), true
+	case "Delivery.retry":
+		if e.ComplexityRoot.Delivery.Retry == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Delivery.Retry(childComplexity), true
+	case "Delivery.timeout":
+		if e.ComplexityRoot.Delivery.Timeout == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Delivery.Timeout(childComplexity), true
+
+	case "Deployment.boundServiceInstanceNames":
+		if e.ComplexityRoot.Deployment.BoundServiceInstanceNames == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Deployment.BoundServiceInstanceNames(childComplexity), true
+	case "Deployment.containers":
+		if e.ComplexityRoot.Deployment.Containers == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Deployment.Containers(childComplexity), true
+	case "Deployment.creationTimestamp":
+		if e.ComplexityRoot.Deployment.CreationTimestamp == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Deployment.CreationTimestamp(childComplexity), true
+	case "Deployment.labels":
+		if e.ComplexityRoot.Deployment.Labels == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Deployment.Labels(childComplexity), true
+	case "Deployment.name":
+		if e.ComplexityRoot.Deployment.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Deployment.Name(childComplexity), true
+	case "Deployment.namespace":
+		if e.ComplexityRoot.Deployment.Namespace == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Deployment.Namespace(childComplexity), true
+	case "Deployment.status":
+		if e.ComplexityRoot.Deployment.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Deployment.Status(childComplexity), true
+
+	case "DeploymentCondition.lastTransitionTimestamp":
+		if e.ComplexityRoot.DeploymentCondition.LastTransitionTime == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeploymentCondition.LastTransitionTime(childComplexity), true
+	case "DeploymentCondition.lastUpdateTimestamp":
+		if e.ComplexityRoot.DeploymentCondition.LastUpdateTime == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeploymentCondition.LastUpdateTime(childComplexity), true
+	case "DeploymentCondition.message":
+		if e.ComplexityRoot.DeploymentCondition.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeploymentCondition.Message(childComplexity), true
+	case "DeploymentCondition.reason":
+		if e.ComplexityRoot.DeploymentCondition.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeploymentCondition.Reason(childComplexity), true
+	case "DeploymentCondition.status":
+		if e.ComplexityRoot.DeploymentCondition.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeploymentCondition.Status(childComplexity), true
+	case "DeploymentCondition.type":
+		if e.ComplexityRoot.DeploymentCondition.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeploymentCondition.Type(childComplexity), true
+
+	case "DeploymentStatus.availableReplicas":
+		if e.ComplexityRoot.DeploymentStatus.AvailableReplicas == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeploymentStatus.AvailableReplicas(childComplexity), true
+	case "DeploymentStatus.conditions":
+		if e.ComplexityRoot.DeploymentStatus.Conditions == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeploymentStatus.Conditions(childComplexity), true
+	case "DeploymentStatus.readyReplicas":
+		if e.ComplexityRoot.DeploymentStatus.ReadyReplicas == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeploymentStatus.ReadyReplicas(childComplexity), true
+	case "DeploymentStatus.replicas":
+		if e.ComplexityRoot.DeploymentStatus.Replicas == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeploymentStatus.Replicas(childComplexity), true
+	case "DeploymentStatus.updatedReplicas":
+		if e.ComplexityRoot.DeploymentStatus.UpdatedReplicas == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeploymentStatus.UpdatedReplicas(childComplexity), true
 
 	case "EnabledApplicationService.displayName":
 		if e.ComplexityRoot.EnabledApplicationService.DisplayName == nil {
@@ -916,6 +2505,13 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.EnabledApplicationService.ID(childComplexity), true
+
+	case "EnvPrefix.name":
+		if e.ComplexityRoot.EnvPrefix.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EnvPrefix.Name(childComplexity), true
 
 	case "EventActivation.displayName":
 		if e.ComplexityRoot.EventActivation.DisplayName == nil {
@@ -966,6 +2562,56 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.EventActivationEvent.Version(childComplexity), true
+
+	case "EventType.application":
+		if e.ComplexityRoot.EventType.Application == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EventType.Application(childComplexity), true
+	case "EventType.description":
+		if e.ComplexityRoot.EventType.Description == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EventType.Description(childComplexity), true
+	case "EventType.schema":
+		if e.ComplexityRoot.EventType.Schema == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EventType.Schema(childComplexity), true
+	case "EventType.service":
+		if e.ComplexityRoot.EventType.Service == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EventType.Service(childComplexity), true
+	case "EventType.type":
+		if e.ComplexityRoot.EventType.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EventType.Type(childComplexity), true
+	case "EventType.version":
+		if e.ComplexityRoot.EventType.Version == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EventType.Version(childComplexity), true
+
+	case "File.metadata":
+		if e.ComplexityRoot.File.Metadata == nil {
+			break
+		}
+
+		return e.ComplexityRoot.File.Metadata(childComplexity), true
+	case "File.url":
+		if e.ComplexityRoot.File.URL == nil {
+			break
+		}
+
+		return e.ComplexityRoot.File.URL(childComplexity), true
 
 	case "Function.baseDir":
 		if e.ComplexityRoot.Function.BaseDir == nil {
@@ -1102,6 +2748,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.FunctionEnvValueFrom.Type(childComplexity), true
 
+	case "FunctionEvent.function":
+		if e.ComplexityRoot.FunctionEvent.Function == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FunctionEvent.Function(childComplexity), true
+	case "FunctionEvent.type":
+		if e.ComplexityRoot.FunctionEvent.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FunctionEvent.Type(childComplexity), true
+
 	case "FunctionLogLine.eventId":
 		if e.ComplexityRoot.FunctionLogLine.EventID == nil {
 			break
@@ -1178,6 +2837,90 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.FunctionStatus.Reason(childComplexity), true
+
+	case "LimitRange.json":
+		if e.ComplexityRoot.LimitRange.JSON == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LimitRange.JSON(childComplexity), true
+	case "LimitRange.name":
+		if e.ComplexityRoot.LimitRange.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LimitRange.Name(childComplexity), true
+	case "LimitRange.spec":
+		if e.ComplexityRoot.LimitRange.Spec == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LimitRange.Spec(childComplexity), true
+
+	case "LimitRangeItem.default":
+		if e.ComplexityRoot.LimitRangeItem.Default == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LimitRangeItem.Default(childComplexity), true
+	case "LimitRangeItem.defaultRequest":
+		if e.ComplexityRoot.LimitRangeItem.DefaultRequest == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LimitRangeItem.DefaultRequest(childComplexity), true
+	case "LimitRangeItem.max":
+		if e.ComplexityRoot.LimitRangeItem.Max == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LimitRangeItem.Max(childComplexity), true
+	case "LimitRangeItem.type":
+		if e.ComplexityRoot.LimitRangeItem.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LimitRangeItem.Type(childComplexity), true
+
+	case "LimitRangeSpec.limits":
+		if e.ComplexityRoot.LimitRangeSpec.Limits == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LimitRangeSpec.Limits(childComplexity), true
+
+	case "LoadBalancerIngress.hostName":
+		if e.ComplexityRoot.LoadBalancerIngress.Hostname == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LoadBalancerIngress.Hostname(childComplexity), true
+	case "LoadBalancerIngress.ip":
+		if e.ComplexityRoot.LoadBalancerIngress.IP == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LoadBalancerIngress.IP(childComplexity), true
+
+	case "LoadBalancerStatus.ingress":
+		if e.ComplexityRoot.LoadBalancerStatus.Ingress == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LoadBalancerStatus.Ingress(childComplexity), true
+
+	case "LocalObjectReference.kind":
+		if e.ComplexityRoot.LocalObjectReference.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LocalObjectReference.Kind(childComplexity), true
+	case "LocalObjectReference.name":
+		if e.ComplexityRoot.LocalObjectReference.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LocalObjectReference.Name(childComplexity), true
 
 	case "MeshObject.kind":
 		if e.ComplexityRoot.MeshObject.Kind == nil {
@@ -1279,6 +3022,48 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.MeshStatusEvent.Type(childComplexity), true
 
+	case "MicroFrontend.category":
+		if e.ComplexityRoot.MicroFrontend.Category == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MicroFrontend.Category(childComplexity), true
+	case "MicroFrontend.name":
+		if e.ComplexityRoot.MicroFrontend.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MicroFrontend.Name(childComplexity), true
+	case "MicroFrontend.navigationNodes":
+		if e.ComplexityRoot.MicroFrontend.NavigationNodes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MicroFrontend.NavigationNodes(childComplexity), true
+	case "MicroFrontend.version":
+		if e.ComplexityRoot.MicroFrontend.Version == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MicroFrontend.Version(childComplexity), true
+	case "MicroFrontend.viewBaseUrl":
+		if e.ComplexityRoot.MicroFrontend.ViewBaseURL == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MicroFrontend.ViewBaseURL(childComplexity), true
+
+	case "Mutation.connectApplication":
+		if e.ComplexityRoot.Mutation.ConnectApplication == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_connectApplication_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ConnectApplication(childComplexity, args["input"].(ConnectApplicationInput), args["dryRun"].(*bool)), true
 	case "Mutation.createApplication":
 		if e.ComplexityRoot.Mutation.CreateApplication == nil {
 			break
@@ -1300,7 +3085,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Mutation.CreateFunction(childComplexity, args["name"].(string), args["namespace"].(string), args["params"].(FunctionMutationInput)), true
+		return e.ComplexityRoot.Mutation.CreateFunction(childComplexity, args["name"].(string), args["namespace"].(string), args["params"].(FunctionMutationInput), args["dryRun"].(*bool)), true
 	case "Mutation.createManyTriggers":
 		if e.ComplexityRoot.Mutation.CreateManyTriggers == nil {
 			break
@@ -1311,7 +3096,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Mutation.CreateManyTriggers(childComplexity, args["namespace"].(string), args["triggers"].([]TriggerCreateInput), args["ownerRef"].([]v1.OwnerReference)), true
+		return e.ComplexityRoot.Mutation.CreateManyTriggers(childComplexity, args["namespace"].(string), args["triggers"].([]TriggerCreateInput), args["ownerRef"].([]v1.OwnerReference), args["dryRun"].(*bool)), true
 	case "Mutation.createNamespace":
 		if e.ComplexityRoot.Mutation.CreateNamespace == nil {
 			break
@@ -1322,7 +3107,29 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Mutation.CreateNamespace(childComplexity, args["name"].(string), args["labels"].(map[string]string)), true
+		return e.ComplexityRoot.Mutation.CreateNamespace(childComplexity, args["name"].(string), args["labels"].(map[string]string), args["dryRun"].(*bool)), true
+	case "Mutation.createResource":
+		if e.ComplexityRoot.Mutation.CreateResource == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_createResource_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CreateResource(childComplexity, args["namespace"].(string), args["resource"].(map[string]any), args["dryRun"].(*bool)), true
+	case "Mutation.createServiceBinding":
+		if e.ComplexityRoot.Mutation.CreateServiceBinding == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_createServiceBinding_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CreateServiceBinding(childComplexity, args["serviceBindingName"].(*string), args["serviceInstanceName"].(string), args["namespace"].(string), args["parameters"].(map[string]any), args["dryRun"].(*bool)), true
 	case "Mutation.createServiceInstance":
 		if e.ComplexityRoot.Mutation.CreateServiceInstance == nil {
 			break
@@ -1333,7 +3140,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Mutation.CreateServiceInstance(childComplexity, args["namespace"].(string), args["params"].(ServiceInstanceCreateInput)), true
+		return e.ComplexityRoot.Mutation.CreateServiceInstance(childComplexity, args["namespace"].(string), args["params"].(ServiceInstanceCreateInput), args["dryRun"].(*bool)), true
 	case "Mutation.createTrigger":
 		if e.ComplexityRoot.Mutation.CreateTrigger == nil {
 			break
@@ -1344,7 +3151,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Mutation.CreateTrigger(childComplexity, args["namespace"].(string), args["trigger"].(TriggerCreateInput), args["ownerRef"].([]v1.OwnerReference)), true
+		return e.ComplexityRoot.Mutation.CreateTrigger(childComplexity, args["namespace"].(string), args["trigger"].(TriggerCreateInput), args["ownerRef"].([]v1.OwnerReference), args["dryRun"].(*bool)), true
 	case "Mutation.deleteApplication":
 		if e.ComplexityRoot.Mutation.DeleteApplication == nil {
 			break
@@ -1355,7 +3162,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Mutation.DeleteApplication(childComplexity, args["name"].(string)), true
+		return e.ComplexityRoot.Mutation.DeleteApplication(childComplexity, args["name"].(string), args["dryRun"].(*bool)), true
 	case "Mutation.deleteFunction":
 		if e.ComplexityRoot.Mutation.DeleteFunction == nil {
 			break
@@ -1366,7 +3173,29 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Mutation.DeleteFunction(childComplexity, args["namespace"].(string), args["function"].(FunctionMetadataInput)), true
+		return e.ComplexityRoot.Mutation.DeleteFunction(childComplexity, args["namespace"].(string), args["function"].(FunctionMetadataInput), args["dryRun"].(*bool)), true
+	case "Mutation.deleteManyFunctions":
+		if e.ComplexityRoot.Mutation.DeleteManyFunctions == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_deleteManyFunctions_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.DeleteManyFunctions(childComplexity, args["namespace"].(string), args["functions"].([]FunctionMetadataInput), args["dryRun"].(*bool)), true
+	case "Mutation.deleteManyTriggers":
+		if e.ComplexityRoot.Mutation.DeleteManyTriggers == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_deleteManyTriggers_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.DeleteManyTriggers(childComplexity, args["namespace"].(string), args["triggerNames"].([]string), args["dryRun"].(*bool)), true
 	case "Mutation.deleteNamespace":
 		if e.ComplexityRoot.Mutation.DeleteNamespace == nil {
 			break
@@ -1377,7 +3206,29 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Mutation.DeleteNamespace(childComplexity, args["name"].(string)), true
+		return e.ComplexityRoot.Mutation.DeleteNamespace(childComplexity, args["name"].(string), args["dryRun"].(*bool)), true
+	case "Mutation.deleteService":
+		if e.ComplexityRoot.Mutation.DeleteService == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_deleteService_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.DeleteService(childComplexity, args["name"].(string), args["namespace"].(string), args["dryRun"].(*bool)), true
+	case "Mutation.deleteServiceBinding":
+		if e.ComplexityRoot.Mutation.DeleteServiceBinding == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_deleteServiceBinding_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.DeleteServiceBinding(childComplexity, args["serviceBindingName"].(string), args["namespace"].(string), args["dryRun"].(*bool)), true
 	case "Mutation.deleteServiceInstance":
 		if e.ComplexityRoot.Mutation.DeleteServiceInstance == nil {
 			break
@@ -1388,7 +3239,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Mutation.DeleteServiceInstance(childComplexity, args["name"].(string), args["namespace"].(string)), true
+		return e.ComplexityRoot.Mutation.DeleteServiceInstance(childComplexity, args["name"].(string), args["namespace"].(string), args["dryRun"].(*bool)), true
 	case "Mutation.deleteTrigger":
 		if e.ComplexityRoot.Mutation.DeleteTrigger == nil {
 			break
@@ -1399,7 +3250,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Mutation.DeleteTrigger(childComplexity, args["namespace"].(string), args["triggerName"].(string)), true
+		return e.ComplexityRoot.Mutation.DeleteTrigger(childComplexity, args["namespace"].(string), args["triggerName"].(string), args["dryRun"].(*bool)), true
 	case "Mutation.disableApplication":
 		if e.ComplexityRoot.Mutation.DisableApplication == nil {
 			break
@@ -1410,7 +3261,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Mutation.DisableApplication(childComplexity, args["application"].(string), args["namespace"].(string)), true
+		return e.ComplexityRoot.Mutation.DisableApplication(childComplexity, args["application"].(string), args["namespace"].(string), args["dryRun"].(*bool)), true
 	case "Mutation.enableApplication":
 		if e.ComplexityRoot.Mutation.EnableApplication == nil {
 			break
@@ -1421,7 +3272,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Mutation.EnableApplication(childComplexity, args["application"].(string), args["namespace"].(string), args["allServices"].(*bool), args["services"].([]*v1alpha1.ApplicationMappingService)), true
+		return e.ComplexityRoot.Mutation.EnableApplication(childComplexity, args["application"].(string), args["namespace"].(string), args["allServices"].(*bool), args["services"].([]*v1alpha1.ApplicationMappingService), args["dryRun"].(*bool)), true
+	case "Mutation.overloadApplication":
+		if e.ComplexityRoot.Mutation.OverloadApplication == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_overloadApplication_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.OverloadApplication(childComplexity, args["application"].(string), args["namespace"].(string), args["allServices"].(*bool), args["services"].([]*v1alpha1.ApplicationMappingService), args["dryRun"].(*bool)), true
 	case "Mutation.registerApplicationService":
 		if e.ComplexityRoot.Mutation.RegisterApplicationService == nil {
 			break
@@ -1432,7 +3294,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Mutation.RegisterApplicationService(childComplexity, args["application"].(string), args["service"].(ApplicationServiceInput)), true
+		return e.ComplexityRoot.Mutation.RegisterApplicationService(childComplexity, args["application"].(string), args["service"].(ApplicationServiceInput), args["dryRun"].(*bool)), true
 	case "Mutation.unregisterApplicationService":
 		if e.ComplexityRoot.Mutation.UnregisterApplicationService == nil {
 			break
@@ -1443,7 +3305,51 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Mutation.UnregisterApplicationService(childComplexity, args["application"].(string), args["id"].(string)), true
+		return e.ComplexityRoot.Mutation.UnregisterApplicationService(childComplexity, args["application"].(string), args["id"].(string), args["dryRun"].(*bool)), true
+	case "Mutation.updateApplication":
+		if e.ComplexityRoot.Mutation.UpdateApplication == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_updateApplication_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.UpdateApplication(childComplexity, args["name"].(string), args["description"].(*string), args["labels"].(map[string]string), args["dryRun"].(*bool)), true
+	case "Mutation.updateFunction":
+		if e.ComplexityRoot.Mutation.UpdateFunction == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_updateFunction_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.UpdateFunction(childComplexity, args["name"].(string), args["namespace"].(string), args["params"].(FunctionMutationInput), args["dryRun"].(*bool)), true
+	case "Mutation.updateNamespace":
+		if e.ComplexityRoot.Mutation.UpdateNamespace == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_updateNamespace_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.UpdateNamespace(childComplexity, args["name"].(string), args["labels"].(map[string]string), args["dryRun"].(*bool)), true
+	case "Mutation.updateService":
+		if e.ComplexityRoot.Mutation.UpdateService == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_updateService_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.UpdateService(childComplexity, args["name"].(string), args["namespace"].(string), args["service"].(map[string]any), args["dryRun"].(*bool)), true
 
 	case "Namespace.applications":
 		if e.ComplexityRoot.Namespace.Applications == nil {
@@ -1451,6 +3357,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Namespace.Applications(childComplexity), true
+	case "Namespace.deployments":
+		if e.ComplexityRoot.Namespace.Deployments == nil {
+			break
+		}
+
+		args, err := ec.field_Namespace_deployments_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Namespace.Deployments(childComplexity, args["excludeFunctions"].(*bool)), true
 	case "Namespace.isSystemNamespace":
 		if e.ComplexityRoot.Namespace.IsSystemNamespace == nil {
 			break
@@ -1469,12 +3386,50 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Namespace.Name(childComplexity), true
+	case "Namespace.pods":
+		if e.ComplexityRoot.Namespace.Pods == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Namespace.Pods(childComplexity), true
 	case "Namespace.status":
 		if e.ComplexityRoot.Namespace.Status == nil {
 			break
 		}
 
 		return e.ComplexityRoot.Namespace.Status(childComplexity), true
+
+	case "NamespaceConnection.edges":
+		if e.ComplexityRoot.NamespaceConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NamespaceConnection.Edges(childComplexity), true
+	case "NamespaceConnection.pageInfo":
+		if e.ComplexityRoot.NamespaceConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NamespaceConnection.PageInfo(childComplexity), true
+	case "NamespaceConnection.totalCount":
+		if e.ComplexityRoot.NamespaceConnection.TotalCount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NamespaceConnection.TotalCount(childComplexity), true
+
+	case "NamespaceEdge.cursor":
+		if e.ComplexityRoot.NamespaceEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NamespaceEdge.Cursor(childComplexity), true
+	case "NamespaceEdge.node":
+		if e.ComplexityRoot.NamespaceEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NamespaceEdge.Node(childComplexity), true
 
 	case "NamespaceEvent.namespace":
 		if e.ComplexityRoot.NamespaceEvent.Namespace == nil {
@@ -1495,6 +3450,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.NamespaceListItem.ApplicationsCount(childComplexity), true
+	case "NamespaceListItem.healthyPodsCount":
+		if e.ComplexityRoot.NamespaceListItem.HealthyPodsCount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NamespaceListItem.HealthyPodsCount(childComplexity), true
 	case "NamespaceListItem.isSystemNamespace":
 		if e.ComplexityRoot.NamespaceListItem.IsSystemNamespace == nil {
 			break
@@ -1513,6 +3474,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.NamespaceListItem.Name(childComplexity), true
+	case "NamespaceListItem.podsCount":
+		if e.ComplexityRoot.NamespaceListItem.PodsCount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NamespaceListItem.PodsCount(childComplexity), true
 	case "NamespaceListItem.status":
 		if e.ComplexityRoot.NamespaceListItem.Status == nil {
 			break
@@ -1532,6 +3499,135 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.NamespaceMutationOutput.Name(childComplexity), true
+
+	case "NavigationNode.externalLink":
+		if e.ComplexityRoot.NavigationNode.ExternalLink == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NavigationNode.ExternalLink(childComplexity), true
+	case "NavigationNode.label":
+		if e.ComplexityRoot.NavigationNode.Label == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NavigationNode.Label(childComplexity), true
+	case "NavigationNode.navigationPath":
+		if e.ComplexityRoot.NavigationNode.NavigationPath == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NavigationNode.NavigationPath(childComplexity), true
+	case "NavigationNode.order":
+		if e.ComplexityRoot.NavigationNode.Order == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NavigationNode.Order(childComplexity), true
+	case "NavigationNode.requiredPermissions":
+		if e.ComplexityRoot.NavigationNode.RequiredPermissions == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NavigationNode.RequiredPermissions(childComplexity), true
+	case "NavigationNode.settings":
+		if e.ComplexityRoot.NavigationNode.Settings == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NavigationNode.Settings(childComplexity), true
+	case "NavigationNode.showInNavigation":
+		if e.ComplexityRoot.NavigationNode.ShowInNavigation == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NavigationNode.ShowInNavigation(childComplexity), true
+	case "NavigationNode.viewUrl":
+		if e.ComplexityRoot.NavigationNode.ViewURL == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NavigationNode.ViewURL(childComplexity), true
+
+	case "PageInfo.endCursor":
+		if e.ComplexityRoot.PageInfo.EndCursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PageInfo.EndCursor(childComplexity), true
+	case "PageInfo.hasNextPage":
+		if e.ComplexityRoot.PageInfo.HasNextPage == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PageInfo.HasNextPage(childComplexity), true
+	case "PageInfo.hasPreviousPage":
+		if e.ComplexityRoot.PageInfo.HasPreviousPage == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PageInfo.HasPreviousPage(childComplexity), true
+	case "PageInfo.startCursor":
+		if e.ComplexityRoot.PageInfo.StartCursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PageInfo.StartCursor(childComplexity), true
+
+	case "Pod.containerStates":
+		if e.ComplexityRoot.Pod.ContainerStates == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Pod.ContainerStates(childComplexity), true
+	case "Pod.creationTimestamp":
+		if e.ComplexityRoot.Pod.CreationTimestamp == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Pod.CreationTimestamp(childComplexity), true
+	case "Pod.json":
+		if e.ComplexityRoot.Pod.JSON == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Pod.JSON(childComplexity), true
+	case "Pod.labels":
+		if e.ComplexityRoot.Pod.Labels == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Pod.Labels(childComplexity), true
+	case "Pod.name":
+		if e.ComplexityRoot.Pod.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Pod.Name(childComplexity), true
+	case "Pod.namespace":
+		if e.ComplexityRoot.Pod.Namespace == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Pod.Namespace(childComplexity), true
+	case "Pod.nodeName":
+		if e.ComplexityRoot.Pod.NodeName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Pod.NodeName(childComplexity), true
+	case "Pod.restartCount":
+		if e.ComplexityRoot.Pod.RestartCount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Pod.RestartCount(childComplexity), true
+	case "Pod.status":
+		if e.ComplexityRoot.Pod.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Pod.Status(childComplexity), true
 
 	case "Query.application":
 		if e.ComplexityRoot.Query.Application == nil {
@@ -1555,6 +3651,23 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Applications(childComplexity, args["namespace"].(*string), args["first"].(*int), args["offset"].(*int)), true
+	case "Query.applicationsConnection":
+		if e.ComplexityRoot.Query.ApplicationsConnection == nil {
+			break
+		}
+
+		args, err := ec.field_Query_applicationsConnection_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ApplicationsConnection(childComplexity, args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string), args["filter"].(*ConnectionFilter), args["orderBy"].(*ConnectionOrder)), true
+	case "Query.backendModules":
+		if e.ComplexityRoot.Query.BackendModules == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.BackendModules(childComplexity), true
 	case "Query.broker":
 		if e.ComplexityRoot.Query.Broker == nil {
 			break
@@ -1577,6 +3690,78 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Brokers(childComplexity, args["namespace"].(string)), true
+	case "Query.brokersConnection":
+		if e.ComplexityRoot.Query.BrokersConnection == nil {
+			break
+		}
+
+		args, err := ec.field_Query_brokersConnection_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.BrokersConnection(childComplexity, args["namespace"].(*string), args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string), args["filter"].(*ConnectionFilter), args["orderBy"].(*ConnectionOrder)), true
+	case "Query.clusterMicroFrontends":
+		if e.ComplexityRoot.Query.ClusterMicroFrontends == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.ClusterMicroFrontends(childComplexity), true
+	case "Query.clusterServiceBroker":
+		if e.ComplexityRoot.Query.ClusterServiceBroker == nil {
+			break
+		}
+
+		args, err := ec.field_Query_clusterServiceBroker_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ClusterServiceBroker(childComplexity, args["name"].(string)), true
+	case "Query.clusterServiceBrokers":
+		if e.ComplexityRoot.Query.ClusterServiceBrokers == nil {
+			break
+		}
+
+		args, err := ec.field_Query_clusterServiceBrokers_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ClusterServiceBrokers(childComplexity, args["first"].(*int), args["offset"].(*int)), true
+	case "Query.clusterServiceClass":
+		if e.ComplexityRoot.Query.ClusterServiceClass == nil {
+			break
+		}
+
+		args, err := ec.field_Query_clusterServiceClass_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ClusterServiceClass(childComplexity, args["name"].(string)), true
+	case "Query.clusterServiceClasses":
+		if e.ComplexityRoot.Query.ClusterServiceClasses == nil {
+			break
+		}
+
+		args, err := ec.field_Query_clusterServiceClasses_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ClusterServiceClasses(childComplexity, args["first"].(*int), args["offset"].(*int)), true
+	case "Query.connectorService":
+		if e.ComplexityRoot.Query.ConnectorService == nil {
+			break
+		}
+
+		args, err := ec.field_Query_connectorService_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ConnectorService(childComplexity, args["application"].(string)), true
 	case "Query.eventActivations":
 		if e.ComplexityRoot.Query.EventActivations == nil {
 			break
@@ -1588,6 +3773,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.EventActivations(childComplexity, args["namespace"].(string)), true
+	case "Query.eventTypes":
+		if e.ComplexityRoot.Query.EventTypes == nil {
+			break
+		}
+
+		args, err := ec.field_Query_eventTypes_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.EventTypes(childComplexity, args["namespace"].(string), args["application"].(*string)), true
 	case "Query.function":
 		if e.ComplexityRoot.Query.Function == nil {
 			break
@@ -1622,6 +3818,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Query.Functions(childComplexity, args["namespace"].(string)), true
 
+	case "Query.limitRanges":
+		if e.ComplexityRoot.Query.LimitRanges == nil {
+			break
+		}
+
+		args, err := ec.field_Query_limitRanges_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.LimitRanges(childComplexity, args["namespace"].(string)), true
 	case "Query.meshStatus":
 		if e.ComplexityRoot.Query.MeshStatus == nil {
 			break
@@ -1633,6 +3840,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.MeshStatus(childComplexity, args["namespace"].(*string), args["application"].(*string)), true
+	case "Query.microFrontends":
+		if e.ComplexityRoot.Query.MicroFrontends == nil {
+			break
+		}
+
+		args, err := ec.field_Query_microFrontends_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.MicroFrontends(childComplexity, args["namespace"].(string)), true
 	case "Query.namespace":
 		if e.ComplexityRoot.Query.Namespace == nil {
 			break
@@ -1655,6 +3873,105 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Namespaces(childComplexity, args["withSystemNamespaces"].(*bool), args["withInactiveStatus"].(*bool)), true
+	case "Query.namespacesConnection":
+		if e.ComplexityRoot.Query.NamespacesConnection == nil {
+			break
+		}
+
+		args, err := ec.field_Query_namespacesConnection_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.NamespacesConnection(childComplexity, args["withSystemNamespaces"].(*bool), args["withInactiveStatus"].(*bool), args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string), args["filter"].(*ConnectionFilter), args["orderBy"].(*ConnectionOrder)), true
+	case "Query.resourceQuotas":
+		if e.ComplexityRoot.Query.ResourceQuotas == nil {
+			break
+		}
+
+		args, err := ec.field_Query_resourceQuotas_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ResourceQuotas(childComplexity, args["namespace"].(string)), true
+	case "Query.selfSubjectRules":
+		if e.ComplexityRoot.Query.SelfSubjectRules == nil {
+			break
+		}
+
+		args, err := ec.field_Query_selfSubjectRules_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.SelfSubjectRules(childComplexity, args["namespace"].(*string)), true
+	case "Query.service":
+		if e.ComplexityRoot.Query.Service == nil {
+			break
+		}
+
+		args, err := ec.field_Query_service_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Service(childComplexity, args["name"].(string), args["namespace"].(string)), true
+	case "Query.serviceBinding":
+		if e.ComplexityRoot.Query.ServiceBinding == nil {
+			break
+		}
+
+		args, err := ec.field_Query_serviceBinding_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ServiceBinding(childComplexity, args["name"].(string), args["namespace"].(string)), true
+	case "Query.serviceBindingUsage":
+		if e.ComplexityRoot.Query.ServiceBindingUsage == nil {
+			break
+		}
+
+		args, err := ec.field_Query_serviceBindingUsage_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ServiceBindingUsage(childComplexity, args["name"].(string), args["namespace"].(string)), true
+	case "Query.serviceBindingUsages":
+		if e.ComplexityRoot.Query.ServiceBindingUsages == nil {
+			break
+		}
+
+		args, err := ec.field_Query_serviceBindingUsages_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ServiceBindingUsages(childComplexity, args["namespace"].(string), args["resourceKind"].(*string), args["resourceName"].(*string)), true
+	case "Query.serviceBroker":
+		if e.ComplexityRoot.Query.ServiceBroker == nil {
+			break
+		}
+
+		args, err := ec.field_Query_serviceBroker_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ServiceBroker(childComplexity, args["name"].(string), args["namespace"].(string)), true
+	case "Query.serviceBrokers":
+		if e.ComplexityRoot.Query.ServiceBrokers == nil {
+			break
+		}
+
+		args, err := ec.field_Query_serviceBrokers_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ServiceBrokers(childComplexity, args["namespace"].(string), args["first"].(*int), args["offset"].(*int)), true
 	case "Query.serviceClass":
 		if e.ComplexityRoot.Query.ServiceClass == nil {
 			break
@@ -1699,6 +4016,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.ServiceInstances(childComplexity, args["namespace"].(string), args["first"].(*int), args["offset"].(*int), args["status"].(*eventmesh.InstancePhase)), true
+	case "Query.serviceInstancesConnection":
+		if e.ComplexityRoot.Query.ServiceInstancesConnection == nil {
+			break
+		}
+
+		args, err := ec.field_Query_serviceInstancesConnection_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ServiceInstancesConnection(childComplexity, args["namespace"].(*string), args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string), args["filter"].(*ConnectionFilter), args["orderBy"].(*ConnectionOrder)), true
+	case "Query.services":
+		if e.ComplexityRoot.Query.Services == nil {
+			break
+		}
+
+		args, err := ec.field_Query_services_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Services(childComplexity, args["namespace"].(string), args["excludedLabels"].([]string), args["first"].(*int), args["offset"].(*int)), true
 	case "Query.triggers":
 		if e.ComplexityRoot.Query.Triggers == nil {
 			break
@@ -1710,6 +4049,119 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Triggers(childComplexity, args["namespace"].(string), args["serviceName"].(*string), args["subscriber"].(*SubscriberInput)), true
+	case "Query.triggersConnection":
+		if e.ComplexityRoot.Query.TriggersConnection == nil {
+			break
+		}
+
+		args, err := ec.field_Query_triggersConnection_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.TriggersConnection(childComplexity, args["namespace"].(*string), args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string), args["filter"].(*ConnectionFilter), args["orderBy"].(*ConnectionOrder)), true
+	case "Query.versionInfo":
+		if e.ComplexityRoot.Query.VersionInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.VersionInfo(childComplexity), true
+
+	case "RequiredPermission.apiGroup":
+		if e.ComplexityRoot.RequiredPermission.APIGroup == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RequiredPermission.APIGroup(childComplexity), true
+	case "RequiredPermission.resource":
+		if e.ComplexityRoot.RequiredPermission.Resource == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RequiredPermission.Resource(childComplexity), true
+	case "RequiredPermission.verbs":
+		if e.ComplexityRoot.RequiredPermission.Verbs == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RequiredPermission.Verbs(childComplexity), true
+
+	case "ResourceLimits.cpu":
+		if e.ComplexityRoot.ResourceLimits.CPU == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ResourceLimits.CPU(childComplexity), true
+	case "ResourceLimits.memory":
+		if e.ComplexityRoot.ResourceLimits.Memory == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ResourceLimits.Memory(childComplexity), true
+
+	case "ResourceQuota.json":
+		if e.ComplexityRoot.ResourceQuota.JSON == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ResourceQuota.JSON(childComplexity), true
+	case "ResourceQuota.name":
+		if e.ComplexityRoot.ResourceQuota.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ResourceQuota.Name(childComplexity), true
+	case "ResourceQuota.spec":
+		if e.ComplexityRoot.ResourceQuota.Spec == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ResourceQuota.Spec(childComplexity), true
+
+	case "ResourceQuotaHard.limits":
+		if e.ComplexityRoot.ResourceQuotaHard.Limits == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ResourceQuotaHard.Limits(childComplexity), true
+	case "ResourceQuotaHard.pods":
+		if e.ComplexityRoot.ResourceQuotaHard.Pods == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ResourceQuotaHard.Pods(childComplexity), true
+	case "ResourceQuotaHard.requests":
+		if e.ComplexityRoot.ResourceQuotaHard.Requests == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ResourceQuotaHard.Requests(childComplexity), true
+
+	case "ResourceQuotaSpec.hard":
+		if e.ComplexityRoot.ResourceQuotaSpec.Hard == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ResourceQuotaSpec.Hard(childComplexity), true
+
+	case "ResourceRule.apiGroups":
+		if e.ComplexityRoot.ResourceRule.APIGroups == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ResourceRule.APIGroups(childComplexity), true
+	case "ResourceRule.resources":
+		if e.ComplexityRoot.ResourceRule.Resources == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ResourceRule.Resources(childComplexity), true
+	case "ResourceRule.verbs":
+		if e.ComplexityRoot.ResourceRule.Verbs == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ResourceRule.Verbs(childComplexity), true
 
 	case "ResourceValues.cpu":
 		if e.ComplexityRoot.ResourceValues.CPU == nil {
@@ -1724,12 +4176,361 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.ResourceValues.Memory(childComplexity), true
 
+	case "Secret.annotations":
+		if e.ComplexityRoot.Secret.Annotations == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Secret.Annotations(childComplexity), true
+	case "Secret.creationTime":
+		if e.ComplexityRoot.Secret.CreationTimestamp == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Secret.CreationTimestamp(childComplexity), true
+	case "Secret.data":
+		if e.ComplexityRoot.Secret.Data == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Secret.Data(childComplexity), true
+	case "Secret.json":
+		if e.ComplexityRoot.Secret.JSON == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Secret.JSON(childComplexity), true
+	case "Secret.labels":
+		if e.ComplexityRoot.Secret.Labels == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Secret.Labels(childComplexity), true
+	case "Secret.name":
+		if e.ComplexityRoot.Secret.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Secret.Name(childComplexity), true
+	case "Secret.namespace":
+		if e.ComplexityRoot.Secret.Namespace == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Secret.Namespace(childComplexity), true
+	case "Secret.type":
+		if e.ComplexityRoot.Secret.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Secret.Type(childComplexity), true
+
+	case "Service.clusterIP":
+		if e.ComplexityRoot.Service.ClusterIP == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Service.ClusterIP(childComplexity), true
+	case "Service.creationTimestamp":
+		if e.ComplexityRoot.Service.CreationTimestamp == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Service.CreationTimestamp(childComplexity), true
+	case "Service.json":
+		if e.ComplexityRoot.Service.JSON == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Service.JSON(childComplexity), true
+	case "Service.labels":
+		if e.ComplexityRoot.Service.Labels == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Service.Labels(childComplexity), true
+	case "Service.name":
+		if e.ComplexityRoot.Service.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Service.Name(childComplexity), true
+	case "Service.ports":
+		if e.ComplexityRoot.Service.Ports == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Service.Ports(childComplexity), true
+	case "Service.status":
+		if e.ComplexityRoot.Service.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Service.Status(childComplexity), true
+	case "Service.UID":
+		if e.ComplexityRoot.Service.UID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Service.UID(childComplexity), true
+
+	case "ServiceBinding.name":
+		if e.ComplexityRoot.ServiceBinding.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBinding.Name(childComplexity), true
+	case "ServiceBinding.namespace":
+		if e.ComplexityRoot.ServiceBinding.Namespace == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBinding.Namespace(childComplexity), true
+	case "ServiceBinding.parameters":
+		if e.ComplexityRoot.ServiceBinding.Parameters == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBinding.Parameters(childComplexity), true
+	case "ServiceBinding.secret":
+		if e.ComplexityRoot.ServiceBinding.Secret == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBinding.Secret(childComplexity), true
+	case "ServiceBinding.serviceInstanceName":
+		if e.ComplexityRoot.ServiceBinding.ServiceInstanceName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBinding.ServiceInstanceName(childComplexity), true
+	case "ServiceBinding.status":
+		if e.ComplexityRoot.ServiceBinding.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBinding.Status(childComplexity), true
+
+	case "ServiceBindingEvent.serviceBinding":
+		if e.ComplexityRoot.ServiceBindingEvent.ServiceBinding == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingEvent.ServiceBinding(childComplexity), true
+	case "ServiceBindingEvent.type":
+		if e.ComplexityRoot.ServiceBindingEvent.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingEvent.Type(childComplexity), true
+
+	case "ServiceBindingStatus.message":
+		if e.ComplexityRoot.ServiceBindingStatus.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingStatus.Message(childComplexity), true
+	case "ServiceBindingStatus.reason":
+		if e.ComplexityRoot.ServiceBindingStatus.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingStatus.Reason(childComplexity), true
+	case "ServiceBindingStatus.type":
+		if e.ComplexityRoot.ServiceBindingStatus.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingStatus.Type(childComplexity), true
+
+	case "ServiceBindingUsage.name":
+		if e.ComplexityRoot.ServiceBindingUsage.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingUsage.Name(childComplexity), true
+	case "ServiceBindingUsage.namespace":
+		if e.ComplexityRoot.ServiceBindingUsage.Namespace == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingUsage.Namespace(childComplexity), true
+	case "ServiceBindingUsage.parameters":
+		if e.ComplexityRoot.ServiceBindingUsage.Parameters == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingUsage.Parameters(childComplexity), true
+	case "ServiceBindingUsage.serviceBinding":
+		if e.ComplexityRoot.ServiceBindingUsage.ServiceBinding == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingUsage.ServiceBinding(childComplexity), true
+	case "ServiceBindingUsage.status":
+		if e.ComplexityRoot.ServiceBindingUsage.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingUsage.Status(childComplexity), true
+	case "ServiceBindingUsage.usedBy":
+		if e.ComplexityRoot.ServiceBindingUsage.UsedBy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingUsage.UsedBy(childComplexity), true
+
+	case "ServiceBindingUsageParameters.envPrefix":
+		if e.ComplexityRoot.ServiceBindingUsageParameters.EnvPrefix == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingUsageParameters.EnvPrefix(childComplexity), true
+
+	case "ServiceBindingUsageStatus.message":
+		if e.ComplexityRoot.ServiceBindingUsageStatus.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingUsageStatus.Message(childComplexity), true
+	case "ServiceBindingUsageStatus.reason":
+		if e.ComplexityRoot.ServiceBindingUsageStatus.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingUsageStatus.Reason(childComplexity), true
+	case "ServiceBindingUsageStatus.type":
+		if e.ComplexityRoot.ServiceBindingUsageStatus.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingUsageStatus.Type(childComplexity), true
+
+	case "ServiceBindings.items":
+		if e.ComplexityRoot.ServiceBindings.Items == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindings.Items(childComplexity), true
+	case "ServiceBindings.stats":
+		if e.ComplexityRoot.ServiceBindings.Stats == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindings.Stats(childComplexity), true
+
+	case "ServiceBindingsStats.failed":
+		if e.ComplexityRoot.ServiceBindingsStats.Failed == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingsStats.Failed(childComplexity), true
+	case "ServiceBindingsStats.pending":
+		if e.ComplexityRoot.ServiceBindingsStats.Pending == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingsStats.Pending(childComplexity), true
+	case "ServiceBindingsStats.ready":
+		if e.ComplexityRoot.ServiceBindingsStats.Ready == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingsStats.Ready(childComplexity), true
+	case "ServiceBindingsStats.unknown":
+		if e.ComplexityRoot.ServiceBindingsStats.Unknown == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingsStats.Unknown(childComplexity), true
+
+	case "ServiceBroker.creationTimestamp":
+		if e.ComplexityRoot.ServiceBroker.CreationTimestamp == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBroker.CreationTimestamp(childComplexity), true
+	case "ServiceBroker.labels":
+		if e.ComplexityRoot.ServiceBroker.Labels == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBroker.Labels(childComplexity), true
+	case "ServiceBroker.name":
+		if e.ComplexityRoot.ServiceBroker.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBroker.Name(childComplexity), true
+	case "ServiceBroker.namespace":
+		if e.ComplexityRoot.ServiceBroker.Namespace == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBroker.Namespace(childComplexity), true
+	case "ServiceBroker.status":
+		if e.ComplexityRoot.ServiceBroker.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBroker.Status(childComplexity), true
+	case "ServiceBroker.url":
+		if e.ComplexityRoot.ServiceBroker.URL == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBroker.URL(childComplexity), true
+
+	case "ServiceBrokerEvent.serviceBroker":
+		if e.ComplexityRoot.ServiceBrokerEvent.ServiceBroker == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBrokerEvent.ServiceBroker(childComplexity), true
+	case "ServiceBrokerEvent.type":
+		if e.ComplexityRoot.ServiceBrokerEvent.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBrokerEvent.Type(childComplexity), true
+
+	case "ServiceBrokerStatus.message":
+		if e.ComplexityRoot.ServiceBrokerStatus.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBrokerStatus.Message(childComplexity), true
+	case "ServiceBrokerStatus.ready":
+		if e.ComplexityRoot.ServiceBrokerStatus.Ready == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBrokerStatus.Ready(childComplexity), true
+	case "ServiceBrokerStatus.reason":
+		if e.ComplexityRoot.ServiceBrokerStatus.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBrokerStatus.Reason(childComplexity), true
+
 	case "ServiceClass.activated":
 		if e.ComplexityRoot.ServiceClass.Activated == nil {
 			break
 		}
 
 		return e.ComplexityRoot.ServiceClass.Activated(childComplexity), true
+	case "ServiceClass.assetGroup":
+		if e.ComplexityRoot.ServiceClass.AssetGroup == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceClass.AssetGroup(childComplexity), true
+	case "ServiceClass.clusterAssetGroup":
+		if e.ComplexityRoot.ServiceClass.ClusterAssetGroup == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceClass.ClusterAssetGroup(childComplexity), true
 	case "ServiceClass.creationTimestamp":
 		if e.ComplexityRoot.ServiceClass.CreationTimestamp == nil {
 			break
@@ -1821,6 +4622,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.ServiceClass.Tags(childComplexity), true
 
+	case "ServiceEvent.service":
+		if e.ComplexityRoot.ServiceEvent.Service == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceEvent.Service(childComplexity), true
+	case "ServiceEvent.type":
+		if e.ComplexityRoot.ServiceEvent.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceEvent.Type(childComplexity), true
+
 	case "ServiceInstance.bindable":
 		if e.ComplexityRoot.ServiceInstance.Bindable == nil {
 			break
@@ -1833,6 +4647,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.ServiceInstance.ClassReference(childComplexity), true
+	case "ServiceInstance.clusterServiceClass":
+		if e.ComplexityRoot.ServiceInstance.ClusterServiceClass == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceInstance.ClusterServiceClass(childComplexity), true
+	case "ServiceInstance.clusterServicePlan":
+		if e.ComplexityRoot.ServiceInstance.ClusterServicePlan == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceInstance.ClusterServicePlan(childComplexity), true
 	case "ServiceInstance.creationTimestamp":
 		if e.ComplexityRoot.ServiceInstance.CreationTimestamp == nil {
 			break
@@ -1869,6 +4695,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.ServiceInstance.PlanSpec(childComplexity), true
+	case "ServiceInstance.serviceBindingUsages":
+		if e.ComplexityRoot.ServiceInstance.ServiceBindingUsages == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceInstance.ServiceBindingUsages(childComplexity), true
+	case "ServiceInstance.serviceBindings":
+		if e.ComplexityRoot.ServiceInstance.ServiceBindings == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceInstance.ServiceBindings(childComplexity), true
 	case "ServiceInstance.serviceClass":
 		if e.ComplexityRoot.ServiceInstance.ServiceClass == nil {
 			break
@@ -1887,6 +4725,38 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.ServiceInstance.Status(childComplexity), true
+
+	case "ServiceInstanceConnection.edges":
+		if e.ComplexityRoot.ServiceInstanceConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceInstanceConnection.Edges(childComplexity), true
+	case "ServiceInstanceConnection.pageInfo":
+		if e.ComplexityRoot.ServiceInstanceConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceInstanceConnection.PageInfo(childComplexity), true
+	case "ServiceInstanceConnection.totalCount":
+		if e.ComplexityRoot.ServiceInstanceConnection.TotalCount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceInstanceConnection.TotalCount(childComplexity), true
+
+	case "ServiceInstanceEdge.cursor":
+		if e.ComplexityRoot.ServiceInstanceEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceInstanceEdge.Cursor(childComplexity), true
+	case "ServiceInstanceEdge.node":
+		if e.ComplexityRoot.ServiceInstanceEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceInstanceEdge.Node(childComplexity), true
 
 	case "ServiceInstanceEvent.serviceInstance":
 		if e.ComplexityRoot.ServiceInstanceEvent.ServiceInstance == nil {
@@ -1939,12 +4809,24 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.ServiceInstanceStatus.Type(childComplexity), true
 
+	case "ServicePlan.assetGroup":
+		if e.ComplexityRoot.ServicePlan.AssetGroup == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServicePlan.AssetGroup(childComplexity), true
 	case "ServicePlan.bindingCreateParameterSchema":
 		if e.ComplexityRoot.ServicePlan.BindingCreateParameterSchema == nil {
 			break
 		}
 
 		return e.ComplexityRoot.ServicePlan.BindingCreateParameterSchema(childComplexity), true
+	case "ServicePlan.clusterAssetGroup":
+		if e.ComplexityRoot.ServicePlan.ClusterAssetGroup == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServicePlan.ClusterAssetGroup(childComplexity), true
 	case "ServicePlan.description":
 		if e.ComplexityRoot.ServicePlan.Description == nil {
 			break
@@ -1987,6 +4869,44 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.ServicePlan.RelatedServiceClassName(childComplexity), true
+
+	case "ServicePort.name":
+		if e.ComplexityRoot.ServicePort.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServicePort.Name(childComplexity), true
+	case "ServicePort.nodePort":
+		if e.ComplexityRoot.ServicePort.NodePort == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServicePort.NodePort(childComplexity), true
+	case "ServicePort.port":
+		if e.ComplexityRoot.ServicePort.Port == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServicePort.Port(childComplexity), true
+	case "ServicePort.serviceProtocol":
+		if e.ComplexityRoot.ServicePort.ServiceProtocol == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServicePort.ServiceProtocol(childComplexity), true
+	case "ServicePort.targetPort":
+		if e.ComplexityRoot.ServicePort.TargetPort == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServicePort.TargetPort(childComplexity), true
+
+	case "ServiceStatus.loadBalancer":
+		if e.ComplexityRoot.ServiceStatus.LoadBalancer == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceStatus.LoadBalancer(childComplexity), true
 
 	case "Subscriber.ref":
 		if e.ComplexityRoot.Subscriber.Ref == nil {
@@ -2043,6 +4963,23 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Subscription.BrokerEvent(childComplexity, args["namespace"].(string)), true
+	case "Subscription.clusterServiceBrokerEvent":
+		if e.ComplexityRoot.Subscription.ClusterServiceBrokerEvent == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Subscription.ClusterServiceBrokerEvent(childComplexity), true
+	case "Subscription.functionEvent":
+		if e.ComplexityRoot.Subscription.FunctionEvent == nil {
+			break
+		}
+
+		args, err := ec.field_Subscription_functionEvent_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Subscription.FunctionEvent(childComplexity, args["namespace"].(string), args["functionName"].(*string)), true
 	case "Subscription.meshStatusEvent":
 		if e.ComplexityRoot.Subscription.MeshStatusEvent == nil {
 			break
@@ -2065,6 +5002,39 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Subscription.NamespaceEvent(childComplexity, args["withSystemNamespaces"].(*bool)), true
+	case "Subscription.serviceBindingEvent":
+		if e.ComplexityRoot.Subscription.ServiceBindingEvent == nil {
+			break
+		}
+
+		args, err := ec.field_Subscription_serviceBindingEvent_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Subscription.ServiceBindingEvent(childComplexity, args["namespace"].(string)), true
+	case "Subscription.serviceBrokerEvent":
+		if e.ComplexityRoot.Subscription.ServiceBrokerEvent == nil {
+			break
+		}
+
+		args, err := ec.field_Subscription_serviceBrokerEvent_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Subscription.ServiceBrokerEvent(childComplexity, args["namespace"].(string)), true
+	case "Subscription.serviceEvent":
+		if e.ComplexityRoot.Subscription.ServiceEvent == nil {
+			break
+		}
+
+		args, err := ec.field_Subscription_serviceEvent_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Subscription.ServiceEvent(childComplexity, args["namespace"].(string)), true
 	case "Subscription.serviceInstanceEvent":
 		if e.ComplexityRoot.Subscription.ServiceInstanceEvent == nil {
 			break
@@ -2088,6 +5058,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Subscription.TriggerEvent(childComplexity, args["namespace"].(string), args["serviceName"].(*string), args["subscriber"].(*SubscriberInput)), true
 
+	case "Trigger.broker":
+		if e.ComplexityRoot.Trigger.Broker == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Trigger.Broker(childComplexity), true
+	case "Trigger.filterAttributes":
+		if e.ComplexityRoot.Trigger.FilterAttributes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Trigger.FilterAttributes(childComplexity), true
 	case "Trigger.name":
 		if e.ComplexityRoot.Trigger.Name == nil {
 			break
@@ -2112,6 +5094,44 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Trigger.Status(childComplexity), true
+	case "Trigger.subscriber":
+		if e.ComplexityRoot.Trigger.Subscriber == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Trigger.Subscriber(childComplexity), true
+
+	case "TriggerConnection.edges":
+		if e.ComplexityRoot.TriggerConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TriggerConnection.Edges(childComplexity), true
+	case "TriggerConnection.pageInfo":
+		if e.ComplexityRoot.TriggerConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TriggerConnection.PageInfo(childComplexity), true
+	case "TriggerConnection.totalCount":
+		if e.ComplexityRoot.TriggerConnection.TotalCount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TriggerConnection.TotalCount(childComplexity), true
+
+	case "TriggerEdge.cursor":
+		if e.ComplexityRoot.TriggerEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TriggerEdge.Cursor(childComplexity), true
+	case "TriggerEdge.node":
+		if e.ComplexityRoot.TriggerEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TriggerEdge.Node(childComplexity), true
 
 	case "TriggerEvent.trigger":
 		if e.ComplexityRoot.TriggerEvent.Trigger == nil {
@@ -2132,12 +5152,24 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.TriggerSpec.Broker(childComplexity), true
+	case "TriggerSpec.delivery":
+		if e.ComplexityRoot.TriggerSpec.Delivery == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TriggerSpec.Delivery(childComplexity), true
 	case "TriggerSpec.filter":
 		if e.ComplexityRoot.TriggerSpec.Filter == nil {
 			break
 		}
 
 		return e.ComplexityRoot.TriggerSpec.Filter(childComplexity), true
+	case "TriggerSpec.filters":
+		if e.ComplexityRoot.TriggerSpec.Filters == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TriggerSpec.Filters(childComplexity), true
 	case "TriggerSpec.path":
 		if e.ComplexityRoot.TriggerSpec.Path == nil {
 			break
@@ -2169,6 +5201,13 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.TriggerStatus.Status(childComplexity), true
+
+	case "VersionInfo.kymaVersion":
+		if e.ComplexityRoot.VersionInfo.KymaVersion == nil {
+			break
+		}
+
+		return e.ComplexityRoot.VersionInfo.KymaVersion(childComplexity), true
 
 	case "compassMetadata.applicationId":
 		if e.ComplexityRoot.CompassMetadata.ApplicationID == nil {
@@ -2208,6 +5247,11 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("ApplicationServiceAPIInput", ec.unmarshalInputApplicationServiceAPIInput),
 			graphql.NewInputUnmarshaler("ApplicationServiceEventsInput", ec.unmarshalInputApplicationServiceEventsInput),
 			graphql.NewInputUnmarshaler("ApplicationServiceInput", ec.unmarshalInputApplicationServiceInput),
+			graphql.NewInputUnmarshaler("ConnectApplicationInput", ec.unmarshalInputConnectApplicationInput),
+			graphql.NewInputUnmarshaler("ConnectEventTypeInput", ec.unmarshalInputConnectEventTypeInput),
+			graphql.NewInputUnmarshaler("ConnectionFilter", ec.unmarshalInputConnectionFilter),
+			graphql.NewInputUnmarshaler("ConnectionOrder", ec.unmarshalInputConnectionOrder),
+			graphql.NewInputUnmarshaler("DeliveryInput", ec.unmarshalInputDeliveryInput),
 			graphql.NewInputUnmarshaler("FunctionEnvInput", ec.unmarshalInputFunctionEnvInput),
 			graphql.NewInputUnmarshaler("FunctionEnvValueFromInput", ec.unmarshalInputFunctionEnvValueFromInput),
 			graphql.NewInputUnmarshaler("FunctionMetadataInput", ec.unmarshalInputFunctionMetadataInput),
@@ -2221,6 +5265,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("SubscriberInput", ec.unmarshalInputSubscriberInput),
 			graphql.NewInputUnmarshaler("SubscriberRefInput", ec.unmarshalInputSubscriberRefInput),
 			graphql.NewInputUnmarshaler("TriggerCreateInput", ec.unmarshalInputTriggerCreateInput),
+			graphql.NewInputUnmarshaler("TriggerFilterInput", ec.unmarshalInputTriggerFilterInput),
 		)
 	}
 	first := true
@@ -2346,6 +5391,9 @@ scalar ApplicationMappingService
 "A TCP port, 0 to 65535."
 scalar Port
 
+"A JSON object of settings that a page of a micro frontend understands."
+scalar Settings
+
 "The unique id that Kubernetes gave an object."
 scalar UID
 
@@ -2370,8 +5418,30 @@ type Query {
     offset: Int
   ): [Application!]!
 
+  "Applications, page by page. The text of the filter is looked for in name and description."
+  applicationsConnection(
+    "At most so many from the start; 0 to 1000. null means 50, unless last or only before is given."
+    first: Int
+    "Only what follows this cursor."
+    after: String
+    "At most so many from the end, 0 to 1000. With only before given, null means 50."
+    last: Int
+    "Only what precedes this cursor."
+    before: String
+    "Which to look at; null means all."
+    filter: ConnectionFilter
+    "null means by name, ascending."
+    orderBy: ConnectionOrder
+  ): ApplicationConnection!
+
   "Event services that were provisioned in a namespace, with the event types that each offers."
   eventActivations("Namespace to look in." namespace: String!): [EventActivation!]!
+
+  """
+  Where an Application gets its certificate: a URL of the Connector Service with a token in it, new for each call. It
+  takes the right to create Applications. MODULE_DISABLED if the server knows of no Connector Service.
+  """
+  connectorService("Name of the Application." application: String!): ConnectorService!
 
   # -- Service Catalog
 
@@ -2388,6 +5458,41 @@ type Query {
     offset: Int
   ): [ServiceClass!]!
 
+  "One cluster-wide service class, null if there is none with this name."
+  clusterServiceClass("Kubernetes name of the class." name: String!): ClusterServiceClass
+
+  "Service classes that every namespace can provision."
+  clusterServiceClasses(
+    "At most so many; null or 0 means no limit."
+    first: Int
+    "Skip so many first; beyond the end gives []."
+    offset: Int
+  ): [ClusterServiceClass!]!
+
+  "One service broker of a namespace, null if there is none with this name."
+  serviceBroker("Name of the broker." name: String!, "Namespace of the broker." namespace: String!): ServiceBroker
+
+  "Service brokers that offer classes in a namespace."
+  serviceBrokers(
+    "Namespace to look in."
+    namespace: String!
+    "At most so many; null or 0 means no limit."
+    first: Int
+    "Skip so many first; beyond the end gives []."
+    offset: Int
+  ): [ServiceBroker!]!
+
+  "One cluster-wide service broker, null if there is none with this name."
+  clusterServiceBroker("Name of the broker." name: String!): ClusterServiceBroker
+
+  "Service brokers that offer classes to every namespace."
+  clusterServiceBrokers(
+    "At most so many; null or 0 means no limit."
+    first: Int
+    "Skip so many first; beyond the end gives []."
+    offset: Int
+  ): [ClusterServiceBroker!]!
+
   "One service instance, null if there is none with this name."
   serviceInstance("Name of the instance." name: String!, "Namespace of the instance." namespace: String!): ServiceInstance
 
@@ -2403,6 +5508,45 @@ type Query {
     status: InstanceStatusType
   ): [ServiceInstance!]!
 
+  "One service binding, null if there is none with this name."
+  serviceBinding("Name of the binding." name: String!, "Namespace of the binding." namespace: String!): ServiceBinding
+
+  "One service binding usage, null if there is none with this name. MODULE_DISABLED where the cluster has no such objects."
+  serviceBindingUsage(
+    "Name of the usage."
+    name: String!
+    "Namespace of the usage."
+    namespace: String!
+  ): ServiceBindingUsage
+
+  "Service binding usages of a namespace. MODULE_DISABLED where the cluster has no such objects."
+  serviceBindingUsages(
+    "Namespace to look in."
+    namespace: String!
+    "Only those of workloads of this kind, such as deployment or function, in any case of letters; null or \"\" means any."
+    resourceKind: String
+    "Only those of workloads of this name; null or \"\" means any."
+    resourceName: String
+  ): [ServiceBindingUsage!]!
+
+  "Service instances, page by page. The text of the filter is looked for in the names of instance and class, and in labels."
+  serviceInstancesConnection(
+    "Only those of this namespace; null means all namespaces."
+    namespace: String
+    "At most so many from the start; 0 to 1000. null means 50, unless last or only before is given."
+    first: Int
+    "Only what follows this cursor."
+    after: String
+    "At most so many from the end, 0 to 1000. With only before given, null means 50."
+    last: Int
+    "Only what precedes this cursor."
+    before: String
+    "Which to look at; null means all."
+    filter: ConnectionFilter
+    "null means by name, ascending."
+    orderBy: ConnectionOrder
+  ): ServiceInstanceConnection!
+
   # -- Namespaces
 
   "One namespace, null if there is none with this name."
@@ -2415,6 +5559,70 @@ type Query {
     "Include namespaces that are being deleted."
     withInactiveStatus: Boolean
   ): [NamespaceListItem!]!
+
+  "Namespaces as the query namespaces gives them, page by page. The text of the filter is looked for in the name."
+  namespacesConnection(
+    "Include the system's own namespaces, such as kube-system."
+    withSystemNamespaces: Boolean
+    "Include namespaces that are being deleted."
+    withInactiveStatus: Boolean
+    "At most so many from the start; 0 to 1000. null means 50, unless last or only before is given."
+    first: Int
+    "Only what follows this cursor."
+    after: String
+    "At most so many from the end, 0 to 1000. With only before given, null means 50."
+    last: Int
+    "Only what precedes this cursor."
+    before: String
+    "Which to look at; null means all."
+    filter: ConnectionFilter
+    "null means by name, ascending."
+    orderBy: ConnectionOrder
+  ): NamespaceConnection!
+
+  "Resource quotas of a namespace."
+  resourceQuotas("Namespace to look in." namespace: String!): [ResourceQuota!]!
+
+  "Limit ranges of a namespace."
+  limitRanges("Namespace to look in." namespace: String!): [LimitRange!]!
+
+  "One Service, null if there is none with this name."
+  service("Name of the Service." name: String!, "Namespace of the Service." namespace: String!): Service
+
+  "Services of a namespace."
+  services(
+    "Namespace to look in."
+    namespace: String!
+    "Leave out those with any of these labels, each given as key or as key=value."
+    excludedLabels: [String!]
+    "At most so many of those that are left; null or 0 means no limit."
+    first: Int
+    "Skip so many of those that are left first; beyond the end gives []."
+    offset: Int
+  ): [Service!]!
+
+  # -- Start-up of the Console
+
+  "The version of Kyma. For whoever is signed in; never an error because the version cannot be found out."
+  versionInfo: VersionInfo!
+
+  "What the caller may do, as Kubernetes lists it; sorted by API groups, resources and verbs. For whoever is signed in."
+  selfSubjectRules(
+    "Namespace in which; null means what holds in every namespace."
+    namespace: String
+  ): [ResourceRule!]!
+
+  "The parts that the cluster has, sorted by name. For whoever is signed in."
+  backendModules: [BackendModule!]!
+
+  """
+  Micro frontends for the cluster, or for all namespaces. [] when the cluster does not have the kind or the caller may
+  not list it: the Console does not start when anything in its first query fails.
+  """
+  clusterMicroFrontends: [ClusterMicroFrontend!]!
+
+  "Micro frontends of a namespace; [] also when the cluster does not have the kind or the caller may not list it."
+  microFrontends("Namespace to look in." namespace: String!): [MicroFrontend!]!
 
   # -- Functions
 
@@ -2438,15 +5646,57 @@ type Query {
     namespace: String!
     "Only Triggers whose subscriber is the Service of this name in the namespace, be it by reference or by URI."
     serviceName: String
-    "Only Triggers whose subscriber is this object. Port and path are compared when they are given."
+    "Only Triggers whose subscriber is this one. Port and path are compared when they are given."
     subscriber: SubscriberInput
   ): [Trigger!]
+
+  "Triggers, page by page. The text of the filter is looked for in the names of Trigger, Broker and subscriber, and in filter attributes."
+  triggersConnection(
+    "Only those of this namespace; null means all namespaces."
+    namespace: String
+    "At most so many from the start; 0 to 1000. null means 50, unless last or only before is given."
+    first: Int
+    "Only what follows this cursor."
+    after: String
+    "At most so many from the end, 0 to 1000. With only before given, null means 50."
+    last: Int
+    "Only what precedes this cursor."
+    before: String
+    "Which to look at; null means all."
+    filter: ConnectionFilter
+    "null means by name, ascending."
+    orderBy: ConnectionOrder
+  ): TriggerConnection!
 
   "Knative Brokers of a namespace."
   brokers("Namespace to look in." namespace: String!): [Broker!]!
 
   "One Knative Broker, null if there is none with this name."
   broker("Name of the Broker." name: String!, "Namespace of the Broker." namespace: String!): Broker
+
+  "Knative Brokers, page by page. The text of the filter is looked for in the name."
+  brokersConnection(
+    "Only those of this namespace; null means all namespaces."
+    namespace: String
+    "At most so many from the start; 0 to 1000. null means 50, unless last or only before is given."
+    first: Int
+    "Only what follows this cursor."
+    after: String
+    "At most so many from the end, 0 to 1000. With only before given, null means 50."
+    last: Int
+    "Only what precedes this cursor."
+    before: String
+    "Which to look at; null means all."
+    filter: ConnectionFilter
+    "null means by name, ascending."
+    orderBy: ConnectionOrder
+  ): BrokerConnection!
+
+  """
+  The event types that can arrive in a namespace, sorted by application, type, version and service: those in the documents of
+  the services that are provisioned there. A service whose document cannot be read is passed over.
+  """
+  eventTypes("Namespace to look in." namespace: String!, "Only those of this Application." application: String): [EventType!]!
 
   """
   The state of each path on which events travel from an Application to the functions of a namespace, sorted by
@@ -2477,8 +5727,25 @@ type Mutation {
     dryRun: Boolean
   ): ApplicationMutationOutput!
 
+  "Replaces an Application's description and labels, and nothing else of it."
+  updateApplication(
+    "Name of the Application."
+    name: String!
+    "Free text; null means none."
+    description: String
+    "Labels of the Application's specification; null means none."
+    labels: Labels
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
+  ): ApplicationMutationOutput!
+
   "Deletes an Application with everything that was made for it."
-  deleteApplication("Name of the Application." name: String!): DeleteApplicationOutput!
+  deleteApplication(
+    "Name of the Application."
+    name: String!
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
+  ): DeleteApplicationOutput!
 
   """
   Registers a service that an Application offers, as the Application could itself at
@@ -2489,6 +5756,8 @@ type Mutation {
     application: String!
     "What the Application offers."
     service: ApplicationServiceInput!
+    "Check only: answer as if it were done, but write nothing; the id is then made up. null means false."
+    dryRun: Boolean
   ): ApplicationService!
 
   "Takes back a service that an Application offers, and its AsyncAPI document. Returns the service as it was."
@@ -2497,6 +5766,8 @@ type Mutation {
     application: String!
     "Id of the service."
     id: String!
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
   ): ApplicationService
 
   """
@@ -2512,6 +5783,25 @@ type Mutation {
     allServices: Boolean
     "With allServices false, the services to enable; null and [] mean none."
     services: [ApplicationMappingService]
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
+  ): ApplicationMapping
+
+  """
+  Changes which services of an Application a namespace may use. An Application that is not enabled there is a NOT_FOUND
+  error.
+  """
+  overloadApplication(
+    "Name of the Application."
+    application: String!
+    "Namespace in which it is enabled."
+    namespace: String!
+    "true or null: every service, also those registered later. false: only those listed in services."
+    allServices: Boolean
+    "With allServices false, the services to enable; null and [] mean none."
+    services: [ApplicationMappingService]
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
   ): ApplicationMapping
 
   "Takes an Application out of a namespace. In the reply allServices and services are null."
@@ -2520,6 +5810,8 @@ type Mutation {
     application: String!
     "Namespace in which it is enabled."
     namespace: String!
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
   ): ApplicationMapping
 
   # -- Service Catalog
@@ -2533,6 +5825,8 @@ type Mutation {
     namespace: String!
     "What to provision."
     params: ServiceInstanceCreateInput!
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
   ): ServiceInstance
 
   "Deprovisions a service instance. Returns it as it was; it is gone once its broker has agreed."
@@ -2541,15 +5835,101 @@ type Mutation {
     name: String!
     "Namespace of the instance."
     namespace: String!
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
   ): ServiceInstance
+
+  """
+  Asks for credentials of a service instance, which must exist. They are in a Secret once the status is READY: watch
+  serviceBindingEvent or poll it.
+  """
+  createServiceBinding(
+    "Name of the binding; null or \"\" lets the server choose a free one."
+    serviceBindingName: String
+    "Name of the instance, in the same namespace."
+    serviceInstanceName: String!
+    "Namespace of the binding."
+    namespace: String!
+    "Parameters for the plan; null means none. They are stored as they are, for everybody who may read the binding."
+    parameters: JSON
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
+  ): CreateServiceBindingOutput
+
+  "Gives credentials back. The binding is gone, and its Secret with it, once its broker has agreed."
+  deleteServiceBinding(
+    "Name of the binding."
+    serviceBindingName: String!
+    "Namespace of the binding."
+    namespace: String!
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
+  ): DeleteServiceBindingOutput
 
   # -- Namespaces
 
   "Creates a namespace."
-  createNamespace("Name of the namespace." name: String!, "Its labels; null means none." labels: Labels): NamespaceMutationOutput!
+  createNamespace(
+    "Name of the namespace."
+    name: String!
+    "Its labels; null means none."
+    labels: Labels
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
+  ): NamespaceMutationOutput!
+
+  "Replaces the labels of a namespace; Kubernetes adds its own."
+  updateNamespace(
+    "Name of the namespace."
+    name: String!
+    "All its labels from now on; null means none."
+    labels: Labels
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
+  ): NamespaceMutationOutput!
 
   "Deletes a namespace with everything in it. Returns it as it was."
-  deleteNamespace("Name of the namespace." name: String!): Namespace
+  deleteNamespace(
+    "Name of the namespace."
+    name: String!
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
+  ): Namespace
+
+  "Replaces a Service. Returns it as it is now."
+  updateService(
+    "Name of the Service."
+    name: String!
+    "Namespace of the Service."
+    namespace: String!
+    """
+    The whole Service, as its field json shows it. Its apiVersion and kind must be those of a Service, its name and
+    namespace those given beside it. With a metadata.resourceVersion that is not the newest the answer is a CONFLICT.
+    """
+    service: JSON!
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
+  ): Service
+
+  "Deletes a Service. Returns it as it was."
+  deleteService(
+    "Name of the Service."
+    name: String!
+    "Namespace of the Service."
+    namespace: String!
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
+  ): Service
+
+  "Creates an object of any kind that lives in namespaces. Returns it as it is now."
+  createResource(
+    "Namespace of the object."
+    namespace: String!
+    "The whole object, with apiVersion and kind. Its metadata.namespace, if given, must be the one beside it."
+    resource: JSON!
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
+  ): JSON
 
   # -- Functions
 
@@ -2561,6 +5941,20 @@ type Mutation {
     namespace: String!
     "Its source and settings."
     params: FunctionMutationInput!
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
+  ): Function
+
+  "Replaces a Function's labels, source and settings as a whole: what is not given is unset. Returns it as it is now."
+  updateFunction(
+    "Name of the Function."
+    name: String!
+    "Namespace of the Function."
+    namespace: String!
+    "Its source and settings."
+    params: FunctionMutationInput!
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
   ): Function
 
   "Deletes a Function. The namespace inside function must be the outer one."
@@ -2569,7 +5963,23 @@ type Mutation {
     namespace: String!
     "The Function to delete."
     function: FunctionMetadataInput!
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
   ): FunctionMetadata
+
+  """
+  Deletes several Functions, or none: when one of them cannot be deleted, nothing is. Each failure is an error of its own,
+  whose extensions.item is the Function's name. Should a deletion fail that was possible a moment ago, the answer has
+  those that are deleted.
+  """
+  deleteManyFunctions(
+    "Namespace of the Functions."
+    namespace: String!
+    "The Functions to delete. The namespaces in it must be the outer one."
+    functions: [FunctionMetadataInput!]!
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
+  ): [FunctionMetadata!]
 
   # -- Triggers
 
@@ -2579,8 +5989,13 @@ type Mutation {
     namespace: String!
     "What to create."
     trigger: TriggerCreateInput!
-    "Objects on which the Trigger depends: it is deleted with the last of them."
+    """
+    Objects on which the Trigger depends: it is deleted with the last of them. Each must exist, in the namespace or
+    cluster-wide, and be readable for the caller.
+    """
     ownerRef: [OwnerReferenceInput!]
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
   ): Trigger
 
   "Creates several Triggers, or none: all are checked before the first is made, and a failure takes the others back."
@@ -2589,12 +6004,56 @@ type Mutation {
     namespace: String!
     "What to create."
     triggers: [TriggerCreateInput!]!
-    "Objects on which each Trigger depends: it is deleted with the last of them."
+    "Objects on which each Trigger depends, as for createTrigger."
     ownerRef: [OwnerReferenceInput!]
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
   ): [Trigger!]
 
   "Deletes a Trigger. Returns it as it was."
-  deleteTrigger("Namespace of the Trigger." namespace: String!, "Name of the Trigger." triggerName: String!): Trigger
+  deleteTrigger(
+    "Namespace of the Trigger."
+    namespace: String!
+    "Name of the Trigger."
+    triggerName: String!
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
+  ): Trigger
+
+  """
+  Deletes several Triggers. All deletions are checked before the first is done: when one of the Triggers does not exist
+  or may not be deleted, nothing is. Returns those that were deleted, as they were, in the order given; what fails after
+  the check is left out and is an error each, whose extensions.item is the Trigger's name.
+  """
+  deleteManyTriggers(
+    "Namespace of the Triggers."
+    namespace: String!
+    "Their names, none twice."
+    triggerNames: [String!]!
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
+  ): [Trigger!]
+
+  # -- The mesh
+
+  """
+  Connects an Application to a Function, from end to end: enables it in the namespace, provisions its event services and
+  creates the Triggers. What is there already is left as it is, so that it can be run again, after any failure too, and
+  goes on where it stopped. The first time it waits, half a minute at most, until the catalog shows the services; when
+  that takes longer the error has the code TIMEOUT and the mutation is to be run again.
+
+  It answers when everything is created; subscribe to meshStatusEvent to see it become ready. An Application, Function
+  or Broker that does not exist is a NOT_FOUND error, and nothing is made.
+
+  Whoever runs it needs the rights to create these objects, even when there is nothing left to create; the rights to read
+  what it looks at; and, to take the event types from the documents, that to list ConfigMaps in kyma-integration.
+  """
+  connectApplication(
+    "What to connect."
+    input: ConnectApplicationInput!
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
+  ): ConnectApplicationOutput
 }
 
 """
@@ -2604,7 +6063,10 @@ missed. Access is reviewed at the start and again every minute; the stream ends 
 type Subscription {
   # -- Applications
 
-  "Changes of Applications."
+  """
+  Changes of Applications. An Application is also updated when it is enabled in a namespace or taken out of it, and when
+  its status changes, as far as the caller may watch ApplicationMappings and HTTPSources.
+  """
   applicationEvent: ApplicationEvent!
 
   # -- Service Catalog
@@ -2612,20 +6074,49 @@ type Subscription {
   "Changes of the service instances of a namespace."
   serviceInstanceEvent("Namespace to watch." namespace: String!): ServiceInstanceEvent!
 
+  "Changes of the service bindings of a namespace."
+  serviceBindingEvent("Namespace to watch." namespace: String!): ServiceBindingEvent!
+
+  "Changes of the service brokers of a namespace."
+  serviceBrokerEvent("Namespace to watch." namespace: String!): ServiceBrokerEvent!
+
+  "Changes of the cluster-wide service brokers."
+  clusterServiceBrokerEvent: ClusterServiceBrokerEvent!
+
   # -- Namespaces
 
-  "Changes of namespaces, those being deleted included."
+  """
+  Changes of namespaces, those being deleted included. A namespace is also updated when what it counts changes, as far as
+  the caller may watch Pods and ApplicationMappings.
+  """
   namespaceEvent("Include the system's own namespaces." withSystemNamespaces: Boolean): NamespaceEvent!
+
+  "Changes of the Services of a namespace."
+  serviceEvent("Namespace to watch." namespace: String!): ServiceEvent!
+
+  # -- Functions
+
+  "Changes of the Functions of a namespace."
+  functionEvent(
+    "Namespace to watch."
+    namespace: String!
+    "Only the Function of this name."
+    functionName: String
+  ): FunctionEvent!
 
   # -- The mesh
 
-  "Changes of the Triggers of a namespace; the arguments are those of the query triggers."
+  """
+  Changes of the Triggers of a namespace; the arguments are those of the query triggers. A Trigger whose subscriber changes
+  comes as DELETE to those who asked for the old one and as ADD to those who asked for the new one. With serviceName or
+  subscriber, the right to list Triggers is needed beside that to watch them.
+  """
   triggerEvent(
     "Namespace to watch."
     namespace: String!
     "Only Triggers whose subscriber is the Service of this name."
     serviceName: String
-    "Only Triggers whose subscriber is this object."
+    "Only Triggers whose subscriber is this one. Port and path are compared when they are given."
     subscriber: SubscriberInput
   ): TriggerEvent!
 
@@ -2671,6 +6162,11 @@ type Application {
   status: ApplicationStatus!
   "Its registration in Compass, null if it has none."
   compassMetadata: compassMetadata
+  """
+  The event types that its services offer, by their documents, whether provisioned anywhere or not; sorted by type, version
+  and service. A service whose document cannot be read is passed over. null only with an error.
+  """
+  eventTypes: [EventType!]
 }
 
 "An Application's registration in Compass."
@@ -2759,6 +6255,12 @@ type DeleteApplicationOutput {
   name: String!
 }
 
+"The Connector Service, which gives Applications their certificates."
+type ConnectorService {
+  "URL at which an Application gets its certificate, with a token that can be used once."
+  url: String!
+}
+
 "The permission of a namespace to use an Application."
 type ApplicationMapping {
   "The namespace."
@@ -2816,7 +6318,10 @@ type EventActivation {
   displayName: String!
   "Name of the Application that sends the events."
   sourceId: String!
-  "Event types from the service's AsyncAPI document, sorted; null if it has none or cannot be read."
+  """
+  Event types from the service's AsyncAPI document, in a ConfigMap or served by Rafter, sorted; null if it has none or
+  cannot be read.
+  """
   events: [EventActivationEvent!]
 }
 
@@ -2824,6 +6329,22 @@ type EventActivation {
 type EventActivationEvent {
   "CloudEvents type, such as order.created."
   eventType: String!
+  "Version, such as v1; the CloudEvents extension eventtypeversion. May be empty."
+  version: String!
+  "What the event means, may be empty."
+  description: String!
+  "JSON Schema of the event's data, {} if the document has none."
+  schema: JSON!
+}
+
+"An event type that an Application sends, with where it comes from."
+type EventType {
+  "Name of the Application; the CloudEvents source."
+  application: String!
+  "Id of the service whose document lists it."
+  service: String!
+  "CloudEvents type, such as order.created."
+  type: String!
   "Version, such as v1; the CloudEvents extension eventtypeversion. May be empty."
   version: String!
   "What the event means, may be empty."
@@ -2868,6 +6389,52 @@ type ServiceClass {
   activated: Boolean!
   "Its instances in its namespace."
   instances: [ServiceInstance!]!
+  "Documentation for every namespace: the ClusterAssetGroup of the class' name. null if there is none, or no Rafter."
+  clusterAssetGroup: ClusterAssetGroup
+  "Documentation: the AssetGroup of the class' name in its namespace. null if there is none, or no Rafter."
+  assetGroup: AssetGroup
+}
+
+"Something that can be provisioned in every namespace."
+type ClusterServiceClass {
+  "Kubernetes name, unique in the cluster."
+  name: String!
+  "Name that its broker gave it."
+  externalName: String!
+  "Name for people, \"\" if it has none."
+  displayName: String
+  "When it was first offered."
+  creationTimestamp: Timestamp!
+  "Description in a few words."
+  description: String!
+  "Description at length, \"\" if it has none."
+  longDescription: String
+  "URL of a picture, \"\" if it has none."
+  imageUrl: String
+  "URL of its documentation, \"\" if it has none."
+  documentationUrl: String
+  "URL of its support, \"\" if it has none."
+  supportUrl: String
+  "Who provides it, \"\" if unknown."
+  providerDisplayName: String
+  "Words by which to find it."
+  tags: [String!]!
+  "Labels that its broker gave it, such as local."
+  labels: Labels!
+  "Its plans, sorted by name."
+  plans: [ClusterServicePlan!]!
+  "Whether it has an instance."
+  activated(
+    "Only instances of this namespace count; null means every namespace whose instances the user may list."
+    namespace: String
+  ): Boolean!
+  "Its instances."
+  instances(
+    "Only those of this namespace; null means every namespace whose instances the user may list."
+    namespace: String
+  ): [ServiceInstance!]!
+  "Documentation: the ClusterAssetGroup of the class' name. null if there is none, or no Rafter."
+  clusterAssetGroup: ClusterAssetGroup
 }
 
 "A way to provision a service class."
@@ -2888,6 +6455,86 @@ type ServicePlan {
   instanceCreateParameterSchema: JSON
   "JSON Schema of the parameters for a binding, null if there is none."
   bindingCreateParameterSchema: JSON
+  "Documentation for every namespace: the ClusterAssetGroup of the plan's name. null if there is none, or no Rafter."
+  clusterAssetGroup: ClusterAssetGroup
+  "Documentation: the AssetGroup of the plan's name in its namespace. null if there is none, or no Rafter."
+  assetGroup: AssetGroup
+}
+
+"A way to provision a cluster-wide service class."
+type ClusterServicePlan {
+  "Kubernetes name, unique in the cluster."
+  name: String!
+  "Name for people, \"\" if it has none."
+  displayName: String
+  "Name that its broker gave it."
+  externalName: String!
+  "Description in a few words."
+  description: String!
+  "Kubernetes name of its class."
+  relatedClusterServiceClassName: String!
+  "JSON Schema of the parameters for an instance, null if there is none."
+  instanceCreateParameterSchema: JSON
+  "JSON Schema of the parameters for a binding, null if there is none."
+  bindingCreateParameterSchema: JSON
+  "Documentation: the ClusterAssetGroup of the plan's name. null if there is none, or no Rafter."
+  clusterAssetGroup: ClusterAssetGroup
+}
+
+"A service broker (Open Service Broker API) that offers classes in one namespace."
+type ServiceBroker {
+  "Its name."
+  name: String!
+  "Its namespace."
+  namespace: String!
+  "Whether its catalog could be read."
+  status: ServiceBrokerStatus!
+  "When it was registered."
+  creationTimestamp: Timestamp!
+  "Where it is called."
+  url: String!
+  "Its Kubernetes labels."
+  labels: Labels!
+}
+
+"A service broker (Open Service Broker API) that offers classes to every namespace."
+type ClusterServiceBroker {
+  "Its name."
+  name: String!
+  "Whether its catalog could be read."
+  status: ServiceBrokerStatus!
+  "When it was registered."
+  creationTimestamp: Timestamp!
+  "Where it is called."
+  url: String!
+  "Its Kubernetes labels."
+  labels: Labels!
+}
+
+"Whether the catalog of a service broker could be read."
+type ServiceBrokerStatus {
+  "It could, and its classes are there."
+  ready: Boolean!
+  "In one word of its controller, may be empty."
+  reason: String!
+  "For a person, may be empty."
+  message: String!
+}
+
+"A change of a service broker."
+type ServiceBrokerEvent {
+  "What happened."
+  type: SubscriptionEventType!
+  "The broker after the change, before it for DELETE."
+  serviceBroker: ServiceBroker!
+}
+
+"A change of a cluster-wide service broker."
+type ClusterServiceBrokerEvent {
+  "What happened."
+  type: SubscriptionEventType!
+  "The broker after the change, before it for DELETE."
+  clusterServiceBroker: ClusterServiceBroker!
 }
 
 "A provisioned service class."
@@ -2910,10 +6557,18 @@ type ServiceInstance {
   planReference: ServiceInstanceResourceRef
   "Its class, null if that is cluster-wide, gone or not found yet."
   serviceClass: ServiceClass
+  "Its class, null if that is of its namespace, gone or not found yet."
+  clusterServiceClass: ClusterServiceClass
   "Its plan, null if that is cluster-wide, gone or not found yet."
   servicePlan: ServicePlan
+  "Its plan, null if that is of its namespace, gone or not found yet."
+  clusterServicePlan: ClusterServicePlan
   "Whether credentials can be had for it; false until its plan is known."
   bindable: Boolean!
+  "Credentials that were asked for."
+  serviceBindings: ServiceBindings
+  "Who uses these credentials. null where the cluster has no service binding usages."
+  serviceBindingUsages: [ServiceBindingUsage!]
 }
 
 "A class or plan of an instance."
@@ -2980,6 +6635,286 @@ input ServiceInstanceCreateInputResourceRef {
   clusterWide: Boolean!
 }
 
+"The service bindings of an instance."
+type ServiceBindings {
+  "The bindings."
+  items: [ServiceBinding!]!
+  "How many of them are in which state."
+  stats: ServiceBindingsStats!
+}
+
+"Numbers of service bindings by state."
+type ServiceBindingsStats {
+  "That are READY."
+  ready: Int!
+  "That are FAILED."
+  failed: Int!
+  "That are PENDING."
+  pending: Int!
+  "That are UNKNOWN."
+  unknown: Int!
+}
+
+"Credentials of a service instance: made by its broker, put into a Secret."
+type ServiceBinding {
+  "Its name."
+  name: String!
+  "Name of the instance, in the same namespace."
+  serviceInstanceName: String!
+  "Its namespace."
+  namespace: String!
+  "The Secret with the credentials, for who may read that Secret (others: FORBIDDEN); null until it is made."
+  secret: Secret
+  "How far it is."
+  status: ServiceBindingStatus!
+  "Parameters it was asked for with, null if none."
+  parameters: JSON
+}
+
+"How far a service binding is."
+type ServiceBindingStatus {
+  "In one word."
+  type: ServiceBindingStatusType!
+  "In one word of its controller, may be empty."
+  reason: String!
+  "For a person, may be empty."
+  message: String!
+}
+
+"How far a service binding is, in one word."
+enum ServiceBindingStatusType {
+  "The credentials are there."
+  READY
+  "Not decided yet."
+  PENDING
+  "Given up."
+  FAILED
+  "Its controller says something that is none of these."
+  UNKNOWN
+}
+
+"A change of a service binding."
+type ServiceBindingEvent {
+  "What happened."
+  type: SubscriptionEventType!
+  "The binding after the change, before it for DELETE."
+  serviceBinding: ServiceBinding!
+}
+
+"A service binding that was created."
+type CreateServiceBindingOutput {
+  "Its name."
+  name: String!
+  "Name of the instance."
+  serviceInstanceName: String!
+  "Its namespace."
+  namespace: String!
+}
+
+"A service binding that was deleted."
+type DeleteServiceBindingOutput {
+  "Its name."
+  name: String!
+  "Its namespace."
+  namespace: String!
+}
+
+"A Kubernetes Secret. Each field is for who may read the Secret, and for nobody else."
+type Secret {
+  "Its name."
+  name: String!
+  "Its namespace."
+  namespace: String!
+  "Its values by key, decoded: plain text. Bytes that are no UTF-8 become U+FFFD; json has them in base64."
+  data: JSON!
+  "Its Kubernetes type, such as Opaque."
+  type: String!
+  "When it was created."
+  creationTime: Timestamp!
+  "Its Kubernetes labels."
+  labels: JSON!
+  "Its Kubernetes annotations."
+  annotations: JSON!
+  "The whole object as Kubernetes has it, values in base64."
+  json: JSON!
+}
+
+"Gives the credentials of a service binding to a workload."
+type ServiceBindingUsage {
+  "Its name."
+  name: String!
+  "Its namespace."
+  namespace: String!
+  "The binding, null if it does not exist."
+  serviceBinding: ServiceBinding
+  "The workload, in the same namespace."
+  usedBy: LocalObjectReference!
+  "How the workload gets the credentials, null if nothing is said of it."
+  parameters: ServiceBindingUsageParameters
+  "How far it is."
+  status: ServiceBindingUsageStatus!
+}
+
+"How far a service binding usage is."
+type ServiceBindingUsageStatus {
+  "In one word."
+  type: ServiceBindingUsageStatusType!
+  "In one word of its controller, may be empty."
+  reason: String!
+  "For a person, may be empty."
+  message: String!
+}
+
+"How far a service binding usage is, in one word."
+enum ServiceBindingUsageStatusType {
+  "The workload has the credentials."
+  READY
+  "Its controller has not looked at it."
+  PENDING
+  "The workload cannot be given them."
+  FAILED
+  "Not decided."
+  UNKNOWN
+}
+
+"A workload in the same namespace."
+type LocalObjectReference {
+  "Its kind, such as deployment or function."
+  kind: String!
+  "Its name."
+  name: String!
+}
+
+"How a workload gets credentials."
+type ServiceBindingUsageParameters {
+  "What is put before the names of the environment variables, null if nothing."
+  envPrefix: EnvPrefix
+}
+
+"What is put before the names of environment variables."
+type EnvPrefix {
+  "The prefix."
+  name: String!
+}
+
+# ---------------------------------------------------------------------------------------------------- documentation
+
+"Documentation and specifications about one thing, for every namespace: Rafter's."
+type ClusterAssetGroup {
+  "Its name: that of the class or plan it is about."
+  name: String!
+  "The chapter of the documentation that it stands in, may be empty."
+  groupName: String!
+  "Its assets."
+  assets("Only assets of these types; null or [] means all." types: [String!]): [ClusterAsset!]!
+  "Name for people, may be empty."
+  displayName: String!
+  "Description, may be empty."
+  description: String!
+  "How far its assets are."
+  status: AssetGroupStatus!
+}
+
+"Documentation and specifications about one thing of a namespace: Rafter's."
+type AssetGroup {
+  "Its name: that of the class or plan it is about."
+  name: String!
+  "Its namespace."
+  namespace: String!
+  "The chapter of the documentation that it stands in, may be empty."
+  groupName: String!
+  "Its assets."
+  assets("Only assets of these types; null or [] means all." types: [String!]): [Asset!]!
+  "Name for people, may be empty."
+  displayName: String!
+  "Description, may be empty."
+  description: String!
+  "How far its assets are."
+  status: AssetGroupStatus!
+}
+
+"A set of files in a ClusterAssetGroup."
+type ClusterAsset {
+  "Its name."
+  name: String!
+  "Parameters for whoever shows the files, {} if none."
+  parameters: JSON!
+  "What it is, such as markdown, openapi or asyncapi; may be empty."
+  type: String!
+  "Its files, sorted by URL; [] until they are stored."
+  files("Only files whose names end in one of these, with or without the dot; null or [] means all." filterExtensions: [String!]): [File!]!
+  "How far it is."
+  status: AssetStatus!
+  "Name for people, null if it has none."
+  displayName: String
+}
+
+"A set of files in an AssetGroup."
+type Asset {
+  "Its name."
+  name: String!
+  "Its namespace."
+  namespace: String!
+  "Parameters for whoever shows the files, {} if none."
+  parameters: JSON!
+  "What it is, such as markdown, openapi or asyncapi; may be empty."
+  type: String!
+  "Its files, sorted by URL; [] until they are stored."
+  files("Only files whose names end in one of these, with or without the dot; null or [] means all." filterExtensions: [String!]): [File!]!
+  "How far it is."
+  status: AssetStatus!
+  "Name for people, null if it has none."
+  displayName: String
+}
+
+"A file of an asset."
+type File {
+  "Where to get it."
+  url: String!
+  "What was read out of it, such as its front matter; {} if nothing."
+  metadata: JSON!
+}
+
+"How far an asset is."
+type AssetStatus {
+  "In one word."
+  phase: AssetPhaseType!
+  "In one word of its controller, may be empty."
+  reason: String!
+  "For a person, may be empty."
+  message: String!
+}
+
+"How far an asset is, in one word. A new one is PENDING."
+enum AssetPhaseType {
+  "Its files can be had."
+  READY
+  "Being fetched, checked or stored."
+  PENDING
+  "Something is wrong; reason and message say what."
+  FAILED
+}
+
+"How far the assets of a group are."
+type AssetGroupStatus {
+  "In one word."
+  phase: AssetGroupPhaseType!
+  "In one word of its controller, may be empty."
+  reason: String!
+  "For a person, may be empty."
+  message: String!
+}
+
+"How far the assets of a group are, in one word. A new group is PENDING."
+enum AssetGroupPhaseType {
+  "All can be had."
+  READY
+  "Some are being made."
+  PENDING
+  "Something is wrong; reason and message say what."
+  FAILED
+}
+
 # ------------------------------------------------------------------------------------------------------- namespaces
 
 "A namespace in detail."
@@ -2992,7 +6927,11 @@ type Namespace {
   status: String!
   "Whether it is one of the system's own."
   isSystemNamespace: Boolean!
-  "Names of the existing Applications that are enabled in it, sorted."
+  "Its Pods. It takes the right to list them."
+  pods: [Pod!]!
+  "Its Deployments. It takes the right to list them."
+  deployments("Leave out those that run Functions; null means false." excludeFunctions: Boolean): [Deployment!]!
+  "Names of the existing Applications that are enabled in it, sorted; null when the cluster does not have the kind."
   applications: [String!]
 }
 
@@ -3006,7 +6945,11 @@ type NamespaceListItem {
   status: String!
   "Whether it is one of the system's own."
   isSystemNamespace: Boolean!
-  "How many existing Applications are enabled in it."
+  "How many Pods it has. It takes the right to list them."
+  podsCount: Int!
+  "How many of them run or have succeeded."
+  healthyPodsCount: Int!
+  "How many existing Applications are enabled in it; null when the cluster does not have the kind."
   applicationsCount: Int
 }
 
@@ -3024,6 +6967,354 @@ type NamespaceMutationOutput {
   name: String!
   "Its Kubernetes labels."
   labels: Labels!
+}
+
+"A Pod: containers that run together."
+type Pod {
+  "Its name."
+  name: String!
+  "Name of the node that runs it, \"\" until there is one."
+  nodeName: String!
+  "Its namespace."
+  namespace: String!
+  "How often its containers were restarted, all together."
+  restartCount: Int!
+  "When it was created."
+  creationTimestamp: Timestamp!
+  "Its Kubernetes labels."
+  labels: Labels!
+  "How far it is."
+  status: PodStatusType!
+  "The states of its containers, in the order in which Kubernetes reports them."
+  containerStates: [ContainerState!]!
+  "The whole Pod, as kubectl shows it."
+  json: JSON!
+}
+
+"How far a Pod is."
+enum PodStatusType {
+  "Not all its containers have been started."
+  PENDING
+  "It runs."
+  RUNNING
+  "All its containers ended well."
+  SUCCEEDED
+  "All its containers ended, one of them not well."
+  FAILED
+  "Its node does not answer."
+  UNKNOWN
+}
+
+"The state of a container."
+type ContainerState {
+  "In one word."
+  state: ContainerStateType!
+  "Why, in one word, such as CrashLoopBackOff; \"\" for a container that runs."
+  reason: String!
+  "Why, for a person; may be empty."
+  message: String!
+}
+
+"The state of a container, in one word."
+enum ContainerStateType {
+  "It has not been started yet, or is being started again."
+  WAITING
+  "It runs."
+  RUNNING
+  "It has ended."
+  TERMINATED
+}
+
+"A Deployment: Pods that are alike."
+type Deployment {
+  "Its name."
+  name: String!
+  "Its namespace."
+  namespace: String!
+  "When it was created."
+  creationTimestamp: Timestamp!
+  "How many of its Pods there are."
+  status: DeploymentStatus!
+  "Its Kubernetes labels."
+  labels: Labels!
+  "The containers of each of its Pods."
+  containers: [Container!]!
+  """
+  Names of the service instances whose credentials are injected into it, sorted; null when the cluster does not have the
+  kind ServiceBindingUsage.
+  """
+  boundServiceInstanceNames: [String!]
+}
+
+"How many Pods of a Deployment there are."
+type DeploymentStatus {
+  "All."
+  replicas: Int!
+  "Those that are as the Deployment now says."
+  updatedReplicas: Int!
+  "Those that are ready."
+  readyReplicas: Int!
+  "Those that have been ready for a while."
+  availableReplicas: Int!
+  "What Kubernetes reports about it."
+  conditions: [DeploymentCondition!]!
+}
+
+"One statement of Kubernetes about a Deployment."
+type DeploymentCondition {
+  "True, False or Unknown."
+  status: String!
+  "What it is about, such as Available."
+  type: String!
+  "When the status last changed."
+  lastTransitionTimestamp: Timestamp!
+  "When it was last updated."
+  lastUpdateTimestamp: Timestamp!
+  "Why, for a person; may be empty."
+  message: String!
+  "Why, in one word; may be empty."
+  reason: String!
+}
+
+"A container of a Deployment's Pods."
+type Container {
+  "Its name."
+  name: String!
+  "The image that it runs."
+  image: String!
+}
+
+"What the objects of a namespace may use together."
+type ResourceQuota {
+  "Its name."
+  name: String!
+  "What it allows."
+  spec: ResourceQuotaSpec!
+  "The whole ResourceQuota, as kubectl shows it."
+  json: JSON!
+}
+
+"What a resource quota allows."
+type ResourceQuotaSpec {
+  "The most of each."
+  hard: ResourceQuotaHard!
+}
+
+"The most of each resource."
+type ResourceQuotaHard {
+  "Sum of the limits."
+  limits: ResourceLimits!
+  "Sum of the requests."
+  requests: ResourceLimits!
+  "Number of Pods as a Kubernetes quantity, \"\" if not limited."
+  pods: String!
+}
+
+"Amounts of resources as Kubernetes quantities."
+type ResourceLimits {
+  "Bytes, such as 128Mi; null if not set."
+  memory: String
+  "Cores, such as 100m; null if not set."
+  cpu: String
+}
+
+"What single objects of a namespace may use."
+type LimitRange {
+  "Its name."
+  name: String!
+  "What it allows."
+  spec: LimitRangeSpec!
+  "The whole LimitRange, as kubectl shows it."
+  json: JSON!
+}
+
+"What a limit range allows."
+type LimitRangeSpec {
+  "The limits for each type of object; those for types that are not Kubernetes' own are only in json."
+  limits: [LimitRangeItem!]!
+}
+
+"Limits for objects of one type."
+type LimitRangeItem {
+  "The type."
+  type: LimitType!
+  "The most that an object may use."
+  max: ResourceLimits!
+  "The limit of an object that names none."
+  default: ResourceLimits!
+  "The request of an object that names none."
+  defaultRequest: ResourceLimits!
+}
+
+"Types of objects that have limits."
+enum LimitType {
+  "All containers of a Pod together."
+  Pod
+  "A container."
+  Container
+  "A claim to a volume."
+  PersistentVolumeClaim
+}
+
+"A Service: a name in the cluster, and the Pods that answer to it."
+type Service {
+  "Its name."
+  name: String!
+  "Its address in the cluster, None if it is to have none, \"\" until it has one."
+  clusterIP: String!
+  "When it was created."
+  creationTimestamp: Timestamp!
+  "Its Kubernetes labels."
+  labels: Labels!
+  "Its ports."
+  ports: [ServicePort!]!
+  "How it can be reached from outside."
+  status: ServiceStatus!
+  "The whole Service, as kubectl shows it; updateService takes it back."
+  json: JSON!
+  "Its unique id."
+  UID: String!
+}
+
+"A port of a Service."
+type ServicePort {
+  "Its name, \"\" if it has none."
+  name: String!
+  "Its protocol."
+  serviceProtocol: ServiceProtocol!
+  "The port of the Service."
+  port: Int!
+  "The port of each node that leads to it, 0 if there is none."
+  nodePort: Int!
+  "The port of the Pods, 0 if they know it by a name."
+  targetPort: Int!
+}
+
+"Protocols of ports."
+enum ServiceProtocol {
+  "TCP."
+  TCP
+  "UDP."
+  UDP
+  "Another, such as SCTP."
+  UNKNOWN
+}
+
+"How a Service can be reached from outside."
+type ServiceStatus {
+  "Its load balancer."
+  loadBalancer: LoadBalancerStatus!
+}
+
+"The load balancer of a Service."
+type LoadBalancerStatus {
+  "Its addresses, [] if there is no load balancer."
+  ingress: [LoadBalancerIngress!]!
+}
+
+"An address of a load balancer, by number or by name."
+type LoadBalancerIngress {
+  "By number, \"\" if it has a name."
+  ip: String!
+  "By name, \"\" if it has a number."
+  hostName: String!
+}
+
+"A change of a Service."
+type ServiceEvent {
+  "What happened."
+  type: SubscriptionEventType!
+  "The Service after the change, before it for DELETE."
+  service: Service!
+}
+
+# -------------------------------------------------------------------------------------------- start-up of the Console
+
+"The version of Kyma."
+type VersionInfo {
+  """
+  As the image of its installer says: a version such as 1.16.0, "pull request PR-1", or the whole image if it is not
+  Kyma's own. null when there is no installer or the caller may not see it.
+  """
+  kymaVersion: String
+}
+
+"Something that the caller may do."
+type ResourceRule {
+  "What to do; * is everything."
+  verbs: [String!]
+  "With which API groups; * is all, \"\" is Kubernetes' core."
+  apiGroups: [String!]
+  "With which resources, in the plural; * is all."
+  resources: [String!]
+}
+
+"A part that the cluster has."
+type BackendModule {
+  "application, eventing, serverless, servicecatalog, servicecatalogaddons, rafter, apigateway or ui."
+  name: String!
+}
+
+"Pages that extend the Console's navigation of the cluster, or of all namespaces."
+type ClusterMicroFrontend {
+  "Its name."
+  name: String!
+  "Its version, may be empty."
+  version: String!
+  "Heading of its pages in the navigation, may be empty."
+  category: String!
+  "Where its pages are served: a URL, or a name in the Console's domain."
+  viewBaseUrl: String!
+  "cluster or namespace: which navigation it extends."
+  placement: String!
+  "A page to load in advance, \"\" if none."
+  preloadUrl: String!
+  "Its pages."
+  navigationNodes: [NavigationNode!]!
+}
+
+"Pages that extend the Console's navigation of a namespace."
+type MicroFrontend {
+  "Its name."
+  name: String!
+  "Its version, may be empty."
+  version: String!
+  "Heading of its pages in the navigation, may be empty."
+  category: String!
+  "Where its pages are served: a URL, or a name in the Console's domain."
+  viewBaseUrl: String!
+  "Its pages."
+  navigationNodes: [NavigationNode!]!
+}
+
+"A page of a micro frontend."
+type NavigationNode {
+  "Its name in the navigation."
+  label: String!
+  "Its path in the Console."
+  navigationPath: String!
+  "Its URL, relative to where the pages are served; may be empty."
+  viewUrl: String!
+  "Whether the navigation shows it."
+  showInNavigation: Boolean!
+  "Sorts the pages, lowest first."
+  order: Int!
+  "What it is given, {} if nothing."
+  settings: Settings!
+  "URL to open in another tab instead of a page, null if none."
+  externalLink: String
+  "What somebody must be allowed for it to be shown to them."
+  requiredPermissions: [RequiredPermission!]!
+}
+
+"Something that somebody must be allowed to do."
+type RequiredPermission {
+  "What to do."
+  verbs: [String!]!
+  "In which API group; \"\" is Kubernetes' core."
+  apiGroup: String!
+  "With which resource, in the plural."
+  resource: String!
 }
 
 # ---------------------------------------------------------------------------------------------------------- brokers
@@ -3050,6 +7341,8 @@ type Broker {
   conditions: [Condition!]!
   "Triggers that take events from it."
   triggers: [Trigger!]!
+  "How it delivers the events of Triggers that do not say so themselves; null means the mesh's default: it retries until it succeeds."
+  delivery: Delivery
 }
 
 "The state of a Broker."
@@ -3096,14 +7389,27 @@ type Trigger {
   spec: TriggerSpec!
   "Whether it does."
   status: TriggerStatus!
+  "Name of the Broker, in the Trigger's namespace; spec.broker under the name of the Console's first version."
+  broker: String!
+  "Values that attributes of an event must have, {} if every event matches; spec.filter as in the Console's first version."
+  filterAttributes: JSON!
+  "Who gets the events; spec.subscriber under the name of the Console's first version."
+  subscriber: Subscriber!
 }
 
 "What a Trigger is to do."
 type TriggerSpec {
   "Name of the Broker, in the Trigger's namespace."
   broker: String!
-  "Values that attributes of an event must have, null if every event matches."
+  "Values that attributes of an event must have, null if every event matches. Without effect where there are filters."
   filter: JSON
+  """
+  Expressions that must all be true of an event, in Knative's filter dialects: each an object of the shape of
+  TriggerFilterInput. null if there are none.
+  """
+  filters: [JSON!]
+  "How events are delivered; null means as the Broker does."
+  delivery: Delivery
   "Port of the subscriber: that of its URI, else 443 for https and 80 otherwise."
   port: Port!
   "Path at which the subscriber is called, \"/\" if none is given."
@@ -3150,13 +7456,40 @@ type SubscriberRef {
   namespace: String!
 }
 
-"A service that is to take events."
+"How events are delivered that are not taken at once."
+type Delivery {
+  "How often it is tried again before the event goes to the dead letter sink; null means until it succeeds."
+  retry: Int
+  "How the time between two tries grows; null means exponential."
+  backoffPolicy: BackoffPolicy
+  "Time before the first retry, as an ISO 8601 duration such as PT1S; null means the mesh's default."
+  backoffDelay: String
+  "Time for each try, as an ISO 8601 duration; null means the mesh's default."
+  timeout: String
+  "Who gets the events that could not be delivered; null means that they are dropped."
+  deadLetterSink: Subscriber
+}
+
+"How the time between two tries of a delivery grows."
+enum BackoffPolicy {
+  "By backoffDelay with each try."
+  linear
+  "It doubles with each try."
+  exponential
+}
+
+"Who is to take events: a service (ref), or a URI. At least one must be given."
 input SubscriberInput {
   "The service. Its namespace must be the Trigger's."
-  ref: SubscriberRefInput!
-  "Port of the service; null means 80."
+  ref: SubscriberRefInput
+  """
+  Without ref, an absolute http or https URI, not of a service in another namespace. With ref, a URI relative to the
+  service, which then takes the place of path.
+  """
+  uri: URI
+  "Port of the service in ref; null means 80."
   port: Port
-  "Path at which to call it; null means \"/\"."
+  "Path at which to call the service in ref; null means \"/\"."
   path: String
 }
 
@@ -3176,6 +7509,8 @@ input SubscriberRefInput {
 input TriggerCreateInput {
   "Its name; null or \"\" lets the server choose a free one."
   name: String
+  "Its namespace: that of the mutation, or null."
+  namespace: String
   "Name of the Broker; \"default\" is the one that a namespace has."
   broker: String!
   """
@@ -3183,8 +7518,47 @@ input TriggerCreateInput {
   "source": "shop"}. Names are lower-case letters and digits; an empty value matches any. null matches every event.
   """
   filterAttributes: JSON
+  """
+  Expressions that must all be true of an event, in Knative's filter dialects. They cannot be combined with filterAttributes,
+  which Knative would pass over. null means none.
+  """
+  filters: [TriggerFilterInput!]
+  "How events are delivered; null means as the Broker does."
+  delivery: DeliveryInput
   "Who gets the events."
   subscriber: SubscriberInput!
+}
+
+"An expression that is true or false of an event: one of the fields, the others null. Names are those of attributes of the event."
+input TriggerFilterInput {
+  "The attributes have exactly these values."
+  exact: Labels
+  "The attributes begin with these values."
+  prefix: Labels
+  "The attributes end with these values."
+  suffix: Labels
+  "All of these are true."
+  all: [TriggerFilterInput!]
+  "At least one of these is true."
+  any: [TriggerFilterInput!]
+  "This is false."
+  not: TriggerFilterInput
+  "This expression in CloudEvents SQL is true."
+  cesql: String
+}
+
+"How events are to be delivered that are not taken at once."
+input DeliveryInput {
+  "How often to try again before the event goes to the dead letter sink, from 0; null means until it succeeds."
+  retry: Int
+  "How the time between two tries grows; null means exponential."
+  backoffPolicy: BackoffPolicy
+  "Time before the first retry, as an ISO 8601 duration such as PT1S; null means the mesh's default."
+  backoffDelay: String
+  "Time for each try, as an ISO 8601 duration above 0; null means the mesh's default."
+  timeout: String
+  "Who gets the events that could not be delivered; null means that they are dropped."
+  deadLetterSink: SubscriberInput
 }
 
 "An object on which another depends."
@@ -3425,6 +7799,14 @@ input FunctionMetadataInput {
   namespace: String!
 }
 
+"A change of a Function."
+type FunctionEvent {
+  "What happened."
+  type: SubscriptionEventType!
+  "The Function after the change, before it for DELETE."
+  function: Function!
+}
+
 "A line that a Function wrote."
 type FunctionLogLine {
   "When, as RFC 3339 in UTC with fractions of a second."
@@ -3503,6 +7885,209 @@ type MeshStatusEvent {
   "The path after the change, before it for DELETE."
   path: MeshPath!
 }
+
+"What to connect."
+input ConnectApplicationInput {
+  "Name of the Application."
+  application: String!
+  "The namespace to connect it to."
+  namespace: String!
+  "Ids of the event services to provision; null means all that the Application offers. A new ApplicationMapping then enables its later ones as well."
+  services: [String!]
+  "Name of the Function, in the namespace, that is to be called with the events."
+  function: String!
+  """
+  The events, a Trigger each unless one takes them already; [] means no Triggers. null means all that the documents of the services list or, when they list
+  none, a single Trigger that takes whatever the Application sends.
+  """
+  eventTypes: [ConnectEventTypeInput!]
+  "Name of the Broker; null means \"default\", to which the Application's events come."
+  broker: String
+}
+
+"An event type to connect."
+input ConnectEventTypeInput {
+  "CloudEvents type, such as order.created."
+  type: String!
+  "Version, such as v1; \"\" means any."
+  version: String!
+}
+
+"What connectApplication did."
+type ConnectApplicationOutput {
+  "Name of the Application."
+  application: String!
+  "The namespace."
+  namespace: String!
+  "The objects that make the connection, in the order in which they are made: ApplicationMapping, ServiceInstances, Triggers."
+  objects: [ConnectedObject!]!
+  "How far the path is, as meshStatus shows it; meshStatusEvent tells how it goes on. null only with an error, when it may not be seen."
+  path: MeshPath
+}
+
+"An object of a connection."
+type ConnectedObject {
+  "Its kind: ApplicationMapping, ServiceInstance or Trigger."
+  kind: String!
+  "Its namespace."
+  namespace: String!
+  "Its name."
+  name: String!
+  "What was done with it."
+  outcome: ConnectOutcome!
+}
+
+"What was done with an object."
+enum ConnectOutcome {
+  "It was created."
+  CREATED
+  "It was there and was extended: an ApplicationMapping that did not cover a service."
+  UPDATED
+  "It was there and right."
+  UNCHANGED
+}
+
+# ------------------------------------------------------------------------------------------------------ connections
+#
+# Pages as https://relay.dev/graphql/connections.htm specifies them. A cursor is a place in an order, not the number of an
+# object: what comes or goes meanwhile neither hides nor repeats anything else.
+
+"Where a page is among all."
+type PageInfo {
+  "Whether something follows the page."
+  hasNextPage: Boolean!
+  "Whether something precedes the page."
+  hasPreviousPage: Boolean!
+  "Cursor of the first object of the page, null if it is empty."
+  startCursor: String
+  "Cursor of the last object of the page, null if it is empty."
+  endCursor: String
+}
+
+"Which objects of a connection to look at: those that satisfy everything given."
+input ConnectionFilter {
+  """
+  A selector of labels as Kubernetes writes it, such as "team=checkout,stage in (dev,test)": of an Application's own labels,
+  and of the Kubernetes labels of everything else. null or "" means any.
+  """
+  labelSelector: String
+  "Text to look for, upper and lower case alike; the connection says where. null or \"\" means any."
+  text: String
+}
+
+"The order of a connection. Objects that are equal in it are ordered by name, then namespace."
+input ConnectionOrder {
+  "By what."
+  field: ConnectionOrderField!
+  "Which way; null means ASC."
+  direction: OrderDirection
+}
+
+"What the order of a connection goes by."
+enum ConnectionOrderField {
+  "The name, then the namespace."
+  NAME
+  "The age in seconds: ASC is the youngest first."
+  AGE
+}
+
+"Which way an order goes."
+enum OrderDirection {
+  "From the smallest to the largest."
+  ASC
+  "From the largest to the smallest."
+  DESC
+}
+
+"A page of Applications."
+type ApplicationConnection {
+  "What is on the page, in order."
+  edges: [ApplicationEdge!]!
+  "Where the page is."
+  pageInfo: PageInfo!
+  "How many there are on all pages together, after the filter."
+  totalCount: Int!
+}
+
+"One of the Applications of a page."
+type ApplicationEdge {
+  "Its place in the order, for after and before. It stays valid when the object is gone."
+  cursor: String!
+  "The object."
+  node: Application!
+}
+
+"A page of namespaces."
+type NamespaceConnection {
+  "What is on the page, in order."
+  edges: [NamespaceEdge!]!
+  "Where the page is."
+  pageInfo: PageInfo!
+  "How many there are on all pages together, after the filter."
+  totalCount: Int!
+}
+
+"One of the namespaces of a page."
+type NamespaceEdge {
+  "Its place in the order, for after and before. It stays valid when the object is gone."
+  cursor: String!
+  "The object."
+  node: NamespaceListItem!
+}
+
+"A page of service instances."
+type ServiceInstanceConnection {
+  "What is on the page, in order."
+  edges: [ServiceInstanceEdge!]!
+  "Where the page is."
+  pageInfo: PageInfo!
+  "How many there are on all pages together, after the filter."
+  totalCount: Int!
+}
+
+"One of the service instances of a page."
+type ServiceInstanceEdge {
+  "Its place in the order, for after and before. It stays valid when the object is gone."
+  cursor: String!
+  "The object."
+  node: ServiceInstance!
+}
+
+"A page of Triggers."
+type TriggerConnection {
+  "What is on the page, in order."
+  edges: [TriggerEdge!]!
+  "Where the page is."
+  pageInfo: PageInfo!
+  "How many there are on all pages together, after the filter."
+  totalCount: Int!
+}
+
+"One of the Triggers of a page."
+type TriggerEdge {
+  "Its place in the order, for after and before. It stays valid when the object is gone."
+  cursor: String!
+  "The object."
+  node: Trigger!
+}
+
+"A page of Brokers."
+type BrokerConnection {
+  "What is on the page, in order."
+  edges: [BrokerEdge!]!
+  "Where the page is."
+  pageInfo: PageInfo!
+  "How many there are on all pages together, after the filter."
+  totalCount: Int!
+}
+
+"One of the Brokers of a page."
+type BrokerEdge {
+  "Its place in the order, for after and before. It stays valid when the object is gone."
+  cursor: String!
+  "The object."
+  node: Broker!
+}
 `, BuiltIn: false},
 }
 var parsedSchema = gqlparser.MustLoadSchema(sources...)
@@ -3529,8 +8114,32 @@ func (ec *executionContext) childFields_Application(ctx context.Context, field g
 		return ec.fieldContext_Application_status(ctx, field)
 	case "compassMetadata":
 		return ec.fieldContext_Application_compassMetadata(ctx, field)
+	case "eventTypes":
+		return ec.fieldContext_Application_eventTypes(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Application", field.Name)
+}
+
+func (ec *executionContext) childFields_ApplicationConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_ApplicationConnection_edges(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_ApplicationConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_ApplicationConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ApplicationConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_ApplicationEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_ApplicationEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_ApplicationEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ApplicationEdge", field.Name)
 }
 
 func (ec *executionContext) childFields_ApplicationEntry(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -3599,6 +8208,78 @@ func (ec *executionContext) childFields_ApplicationService(ctx context.Context, 
 	return nil, fmt.Errorf("no field named %q was found under type ApplicationService", field.Name)
 }
 
+func (ec *executionContext) childFields_Asset(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_Asset_name(ctx, field)
+	case "namespace":
+		return ec.fieldContext_Asset_namespace(ctx, field)
+	case "parameters":
+		return ec.fieldContext_Asset_parameters(ctx, field)
+	case "type":
+		return ec.fieldContext_Asset_type(ctx, field)
+	case "files":
+		return ec.fieldContext_Asset_files(ctx, field)
+	case "status":
+		return ec.fieldContext_Asset_status(ctx, field)
+	case "displayName":
+		return ec.fieldContext_Asset_displayName(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Asset", field.Name)
+}
+
+func (ec *executionContext) childFields_AssetGroup(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_AssetGroup_name(ctx, field)
+	case "namespace":
+		return ec.fieldContext_AssetGroup_namespace(ctx, field)
+	case "groupName":
+		return ec.fieldContext_AssetGroup_groupName(ctx, field)
+	case "assets":
+		return ec.fieldContext_AssetGroup_assets(ctx, field)
+	case "displayName":
+		return ec.fieldContext_AssetGroup_displayName(ctx, field)
+	case "description":
+		return ec.fieldContext_AssetGroup_description(ctx, field)
+	case "status":
+		return ec.fieldContext_AssetGroup_status(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AssetGroup", field.Name)
+}
+
+func (ec *executionContext) childFields_AssetGroupStatus(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "phase":
+		return ec.fieldContext_AssetGroupStatus_phase(ctx, field)
+	case "reason":
+		return ec.fieldContext_AssetGroupStatus_reason(ctx, field)
+	case "message":
+		return ec.fieldContext_AssetGroupStatus_message(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AssetGroupStatus", field.Name)
+}
+
+func (ec *executionContext) childFields_AssetStatus(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "phase":
+		return ec.fieldContext_AssetStatus_phase(ctx, field)
+	case "reason":
+		return ec.fieldContext_AssetStatus_reason(ctx, field)
+	case "message":
+		return ec.fieldContext_AssetStatus_message(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AssetStatus", field.Name)
+}
+
+func (ec *executionContext) childFields_BackendModule(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_BackendModule_name(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BackendModule", field.Name)
+}
+
 func (ec *executionContext) childFields_Broker(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "name":
@@ -3621,8 +8302,32 @@ func (ec *executionContext) childFields_Broker(ctx context.Context, field graphq
 		return ec.fieldContext_Broker_conditions(ctx, field)
 	case "triggers":
 		return ec.fieldContext_Broker_triggers(ctx, field)
+	case "delivery":
+		return ec.fieldContext_Broker_delivery(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Broker", field.Name)
+}
+
+func (ec *executionContext) childFields_BrokerConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_BrokerConnection_edges(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_BrokerConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_BrokerConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BrokerConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_BrokerEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_BrokerEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_BrokerEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BrokerEdge", field.Name)
 }
 
 func (ec *executionContext) childFields_BrokerEvent(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -3633,6 +8338,148 @@ func (ec *executionContext) childFields_BrokerEvent(ctx context.Context, field g
 		return ec.fieldContext_BrokerEvent_broker(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type BrokerEvent", field.Name)
+}
+
+func (ec *executionContext) childFields_ClusterAsset(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_ClusterAsset_name(ctx, field)
+	case "parameters":
+		return ec.fieldContext_ClusterAsset_parameters(ctx, field)
+	case "type":
+		return ec.fieldContext_ClusterAsset_type(ctx, field)
+	case "files":
+		return ec.fieldContext_ClusterAsset_files(ctx, field)
+	case "status":
+		return ec.fieldContext_ClusterAsset_status(ctx, field)
+	case "displayName":
+		return ec.fieldContext_ClusterAsset_displayName(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ClusterAsset", field.Name)
+}
+
+func (ec *executionContext) childFields_ClusterAssetGroup(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_ClusterAssetGroup_name(ctx, field)
+	case "groupName":
+		return ec.fieldContext_ClusterAssetGroup_groupName(ctx, field)
+	case "assets":
+		return ec.fieldContext_ClusterAssetGroup_assets(ctx, field)
+	case "displayName":
+		return ec.fieldContext_ClusterAssetGroup_displayName(ctx, field)
+	case "description":
+		return ec.fieldContext_ClusterAssetGroup_description(ctx, field)
+	case "status":
+		return ec.fieldContext_ClusterAssetGroup_status(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ClusterAssetGroup", field.Name)
+}
+
+func (ec *executionContext) childFields_ClusterMicroFrontend(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_ClusterMicroFrontend_name(ctx, field)
+	case "version":
+		return ec.fieldContext_ClusterMicroFrontend_version(ctx, field)
+	case "category":
+		return ec.fieldContext_ClusterMicroFrontend_category(ctx, field)
+	case "viewBaseUrl":
+		return ec.fieldContext_ClusterMicroFrontend_viewBaseUrl(ctx, field)
+	case "placement":
+		return ec.fieldContext_ClusterMicroFrontend_placement(ctx, field)
+	case "preloadUrl":
+		return ec.fieldContext_ClusterMicroFrontend_preloadUrl(ctx, field)
+	case "navigationNodes":
+		return ec.fieldContext_ClusterMicroFrontend_navigationNodes(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ClusterMicroFrontend", field.Name)
+}
+
+func (ec *executionContext) childFields_ClusterServiceBroker(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_ClusterServiceBroker_name(ctx, field)
+	case "status":
+		return ec.fieldContext_ClusterServiceBroker_status(ctx, field)
+	case "creationTimestamp":
+		return ec.fieldContext_ClusterServiceBroker_creationTimestamp(ctx, field)
+	case "url":
+		return ec.fieldContext_ClusterServiceBroker_url(ctx, field)
+	case "labels":
+		return ec.fieldContext_ClusterServiceBroker_labels(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ClusterServiceBroker", field.Name)
+}
+
+func (ec *executionContext) childFields_ClusterServiceBrokerEvent(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "type":
+		return ec.fieldContext_ClusterServiceBrokerEvent_type(ctx, field)
+	case "clusterServiceBroker":
+		return ec.fieldContext_ClusterServiceBrokerEvent_clusterServiceBroker(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ClusterServiceBrokerEvent", field.Name)
+}
+
+func (ec *executionContext) childFields_ClusterServiceClass(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_ClusterServiceClass_name(ctx, field)
+	case "externalName":
+		return ec.fieldContext_ClusterServiceClass_externalName(ctx, field)
+	case "displayName":
+		return ec.fieldContext_ClusterServiceClass_displayName(ctx, field)
+	case "creationTimestamp":
+		return ec.fieldContext_ClusterServiceClass_creationTimestamp(ctx, field)
+	case "description":
+		return ec.fieldContext_ClusterServiceClass_description(ctx, field)
+	case "longDescription":
+		return ec.fieldContext_ClusterServiceClass_longDescription(ctx, field)
+	case "imageUrl":
+		return ec.fieldContext_ClusterServiceClass_imageUrl(ctx, field)
+	case "documentationUrl":
+		return ec.fieldContext_ClusterServiceClass_documentationUrl(ctx, field)
+	case "supportUrl":
+		return ec.fieldContext_ClusterServiceClass_supportUrl(ctx, field)
+	case "providerDisplayName":
+		return ec.fieldContext_ClusterServiceClass_providerDisplayName(ctx, field)
+	case "tags":
+		return ec.fieldContext_ClusterServiceClass_tags(ctx, field)
+	case "labels":
+		return ec.fieldContext_ClusterServiceClass_labels(ctx, field)
+	case "plans":
+		return ec.fieldContext_ClusterServiceClass_plans(ctx, field)
+	case "activated":
+		return ec.fieldContext_ClusterServiceClass_activated(ctx, field)
+	case "instances":
+		return ec.fieldContext_ClusterServiceClass_instances(ctx, field)
+	case "clusterAssetGroup":
+		return ec.fieldContext_ClusterServiceClass_clusterAssetGroup(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ClusterServiceClass", field.Name)
+}
+
+func (ec *executionContext) childFields_ClusterServicePlan(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_ClusterServicePlan_name(ctx, field)
+	case "displayName":
+		return ec.fieldContext_ClusterServicePlan_displayName(ctx, field)
+	case "externalName":
+		return ec.fieldContext_ClusterServicePlan_externalName(ctx, field)
+	case "description":
+		return ec.fieldContext_ClusterServicePlan_description(ctx, field)
+	case "relatedClusterServiceClassName":
+		return ec.fieldContext_ClusterServicePlan_relatedClusterServiceClassName(ctx, field)
+	case "instanceCreateParameterSchema":
+		return ec.fieldContext_ClusterServicePlan_instanceCreateParameterSchema(ctx, field)
+	case "bindingCreateParameterSchema":
+		return ec.fieldContext_ClusterServicePlan_bindingCreateParameterSchema(ctx, field)
+	case "clusterAssetGroup":
+		return ec.fieldContext_ClusterServicePlan_clusterAssetGroup(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ClusterServicePlan", field.Name)
 }
 
 func (ec *executionContext) childFields_Condition(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -3651,12 +8498,162 @@ func (ec *executionContext) childFields_Condition(ctx context.Context, field gra
 	return nil, fmt.Errorf("no field named %q was found under type Condition", field.Name)
 }
 
+func (ec *executionContext) childFields_ConnectApplicationOutput(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "application":
+		return ec.fieldContext_ConnectApplicationOutput_application(ctx, field)
+	case "namespace":
+		return ec.fieldContext_ConnectApplicationOutput_namespace(ctx, field)
+	case "objects":
+		return ec.fieldContext_ConnectApplicationOutput_objects(ctx, field)
+	case "path":
+		return ec.fieldContext_ConnectApplicationOutput_path(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ConnectApplicationOutput", field.Name)
+}
+
+func (ec *executionContext) childFields_ConnectedObject(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "kind":
+		return ec.fieldContext_ConnectedObject_kind(ctx, field)
+	case "namespace":
+		return ec.fieldContext_ConnectedObject_namespace(ctx, field)
+	case "name":
+		return ec.fieldContext_ConnectedObject_name(ctx, field)
+	case "outcome":
+		return ec.fieldContext_ConnectedObject_outcome(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ConnectedObject", field.Name)
+}
+
+func (ec *executionContext) childFields_ConnectorService(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "url":
+		return ec.fieldContext_ConnectorService_url(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ConnectorService", field.Name)
+}
+
+func (ec *executionContext) childFields_Container(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_Container_name(ctx, field)
+	case "image":
+		return ec.fieldContext_Container_image(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Container", field.Name)
+}
+
+func (ec *executionContext) childFields_ContainerState(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "state":
+		return ec.fieldContext_ContainerState_state(ctx, field)
+	case "reason":
+		return ec.fieldContext_ContainerState_reason(ctx, field)
+	case "message":
+		return ec.fieldContext_ContainerState_message(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ContainerState", field.Name)
+}
+
+func (ec *executionContext) childFields_CreateServiceBindingOutput(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_CreateServiceBindingOutput_name(ctx, field)
+	case "serviceInstanceName":
+		return ec.fieldContext_CreateServiceBindingOutput_serviceInstanceName(ctx, field)
+	case "namespace":
+		return ec.fieldContext_CreateServiceBindingOutput_namespace(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CreateServiceBindingOutput", field.Name)
+}
+
 func (ec *executionContext) childFields_DeleteApplicationOutput(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "name":
 		return ec.fieldContext_DeleteApplicationOutput_name(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type DeleteApplicationOutput", field.Name)
+}
+
+func (ec *executionContext) childFields_DeleteServiceBindingOutput(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_DeleteServiceBindingOutput_name(ctx, field)
+	case "namespace":
+		return ec.fieldContext_DeleteServiceBindingOutput_namespace(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DeleteServiceBindingOutput", field.Name)
+}
+
+func (ec *executionContext) childFields_Delivery(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "retry":
+		return ec.fieldContext_Delivery_retry(ctx, field)
+	case "backoffPolicy":
+		return ec.fieldContext_Delivery_backoffPolicy(ctx, field)
+	case "backoffDelay":
+		return ec.fieldContext_Delivery_backoffDelay(ctx, field)
+	case "timeout":
+		return ec.fieldContext_Delivery_timeout(ctx, field)
+	case "deadLetterSink":
+		return ec.fieldContext_Delivery_deadLetterSink(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Delivery", field.Name)
+}
+
+func (ec *executionContext) childFields_Deployment(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_Deployment_name(ctx, field)
+	case "namespace":
+		return ec.fieldContext_Deployment_namespace(ctx, field)
+	case "creationTimestamp":
+		return ec.fieldContext_Deployment_creationTimestamp(ctx, field)
+	case "status":
+		return ec.fieldContext_Deployment_status(ctx, field)
+	case "labels":
+		return ec.fieldContext_Deployment_labels(ctx, field)
+	case "containers":
+		return ec.fieldContext_Deployment_containers(ctx, field)
+	case "boundServiceInstanceNames":
+		return ec.fieldContext_Deployment_boundServiceInstanceNames(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Deployment", field.Name)
+}
+
+func (ec *executionContext) childFields_DeploymentCondition(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "status":
+		return ec.fieldContext_DeploymentCondition_status(ctx, field)
+	case "type":
+		return ec.fieldContext_DeploymentCondition_type(ctx, field)
+	case "lastTransitionTimestamp":
+		return ec.fieldContext_DeploymentCondition_lastTransitionTimestamp(ctx, field)
+	case "lastUpdateTimestamp":
+		return ec.fieldContext_DeploymentCondition_lastUpdateTimestamp(ctx, field)
+	case "message":
+		return ec.fieldContext_DeploymentCondition_message(ctx, field)
+	case "reason":
+		return ec.fieldContext_DeploymentCondition_reason(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DeploymentCondition", field.Name)
+}
+
+func (ec *executionContext) childFields_DeploymentStatus(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "replicas":
+		return ec.fieldContext_DeploymentStatus_replicas(ctx, field)
+	case "updatedReplicas":
+		return ec.fieldContext_DeploymentStatus_updatedReplicas(ctx, field)
+	case "readyReplicas":
+		return ec.fieldContext_DeploymentStatus_readyReplicas(ctx, field)
+	case "availableReplicas":
+		return ec.fieldContext_DeploymentStatus_availableReplicas(ctx, field)
+	case "conditions":
+		return ec.fieldContext_DeploymentStatus_conditions(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DeploymentStatus", field.Name)
 }
 
 func (ec *executionContext) childFields_EnabledApplicationService(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -3669,6 +8666,14 @@ func (ec *executionContext) childFields_EnabledApplicationService(ctx context.Co
 		return ec.fieldContext_EnabledApplicationService_exist(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type EnabledApplicationService", field.Name)
+}
+
+func (ec *executionContext) childFields_EnvPrefix(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_EnvPrefix_name(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type EnvPrefix", field.Name)
 }
 
 func (ec *executionContext) childFields_EventActivation(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -3697,6 +8702,34 @@ func (ec *executionContext) childFields_EventActivationEvent(ctx context.Context
 		return ec.fieldContext_EventActivationEvent_schema(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type EventActivationEvent", field.Name)
+}
+
+func (ec *executionContext) childFields_EventType(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "application":
+		return ec.fieldContext_EventType_application(ctx, field)
+	case "service":
+		return ec.fieldContext_EventType_service(ctx, field)
+	case "type":
+		return ec.fieldContext_EventType_type(ctx, field)
+	case "version":
+		return ec.fieldContext_EventType_version(ctx, field)
+	case "description":
+		return ec.fieldContext_EventType_description(ctx, field)
+	case "schema":
+		return ec.fieldContext_EventType_schema(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type EventType", field.Name)
+}
+
+func (ec *executionContext) childFields_File(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "url":
+		return ec.fieldContext_File_url(ctx, field)
+	case "metadata":
+		return ec.fieldContext_File_metadata(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type File", field.Name)
 }
 
 func (ec *executionContext) childFields_Function(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -3761,6 +8794,16 @@ func (ec *executionContext) childFields_FunctionEnvValueFrom(ctx context.Context
 	return nil, fmt.Errorf("no field named %q was found under type FunctionEnvValueFrom", field.Name)
 }
 
+func (ec *executionContext) childFields_FunctionEvent(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "type":
+		return ec.fieldContext_FunctionEvent_type(ctx, field)
+	case "function":
+		return ec.fieldContext_FunctionEvent_function(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type FunctionEvent", field.Name)
+}
+
 func (ec *executionContext) childFields_FunctionLogLine(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "time":
@@ -3813,6 +8856,68 @@ func (ec *executionContext) childFields_FunctionStatus(ctx context.Context, fiel
 		return ec.fieldContext_FunctionStatus_message(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type FunctionStatus", field.Name)
+}
+
+func (ec *executionContext) childFields_LimitRange(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_LimitRange_name(ctx, field)
+	case "spec":
+		return ec.fieldContext_LimitRange_spec(ctx, field)
+	case "json":
+		return ec.fieldContext_LimitRange_json(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type LimitRange", field.Name)
+}
+
+func (ec *executionContext) childFields_LimitRangeItem(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "type":
+		return ec.fieldContext_LimitRangeItem_type(ctx, field)
+	case "max":
+		return ec.fieldContext_LimitRangeItem_max(ctx, field)
+	case "default":
+		return ec.fieldContext_LimitRangeItem_default(ctx, field)
+	case "defaultRequest":
+		return ec.fieldContext_LimitRangeItem_defaultRequest(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type LimitRangeItem", field.Name)
+}
+
+func (ec *executionContext) childFields_LimitRangeSpec(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "limits":
+		return ec.fieldContext_LimitRangeSpec_limits(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type LimitRangeSpec", field.Name)
+}
+
+func (ec *executionContext) childFields_LoadBalancerIngress(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "ip":
+		return ec.fieldContext_LoadBalancerIngress_ip(ctx, field)
+	case "hostName":
+		return ec.fieldContext_LoadBalancerIngress_hostName(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type LoadBalancerIngress", field.Name)
+}
+
+func (ec *executionContext) childFields_LoadBalancerStatus(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "ingress":
+		return ec.fieldContext_LoadBalancerStatus_ingress(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type LoadBalancerStatus", field.Name)
+}
+
+func (ec *executionContext) childFields_LocalObjectReference(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "kind":
+		return ec.fieldContext_LocalObjectReference_kind(ctx, field)
+	case "name":
+		return ec.fieldContext_LocalObjectReference_name(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type LocalObjectReference", field.Name)
 }
 
 func (ec *executionContext) childFields_MeshObject(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -3871,6 +8976,22 @@ func (ec *executionContext) childFields_MeshStatusEvent(ctx context.Context, fie
 	return nil, fmt.Errorf("no field named %q was found under type MeshStatusEvent", field.Name)
 }
 
+func (ec *executionContext) childFields_MicroFrontend(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_MicroFrontend_name(ctx, field)
+	case "version":
+		return ec.fieldContext_MicroFrontend_version(ctx, field)
+	case "category":
+		return ec.fieldContext_MicroFrontend_category(ctx, field)
+	case "viewBaseUrl":
+		return ec.fieldContext_MicroFrontend_viewBaseUrl(ctx, field)
+	case "navigationNodes":
+		return ec.fieldContext_MicroFrontend_navigationNodes(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type MicroFrontend", field.Name)
+}
+
 func (ec *executionContext) childFields_Namespace(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "name":
@@ -3881,10 +9002,36 @@ func (ec *executionContext) childFields_Namespace(ctx context.Context, field gra
 		return ec.fieldContext_Namespace_status(ctx, field)
 	case "isSystemNamespace":
 		return ec.fieldContext_Namespace_isSystemNamespace(ctx, field)
+	case "pods":
+		return ec.fieldContext_Namespace_pods(ctx, field)
+	case "deployments":
+		return ec.fieldContext_Namespace_deployments(ctx, field)
 	case "applications":
 		return ec.fieldContext_Namespace_applications(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Namespace", field.Name)
+}
+
+func (ec *executionContext) childFields_NamespaceConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_NamespaceConnection_edges(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_NamespaceConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_NamespaceConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type NamespaceConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_NamespaceEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_NamespaceEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_NamespaceEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type NamespaceEdge", field.Name)
 }
 
 func (ec *executionContext) childFields_NamespaceEvent(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -3907,6 +9054,10 @@ func (ec *executionContext) childFields_NamespaceListItem(ctx context.Context, f
 		return ec.fieldContext_NamespaceListItem_status(ctx, field)
 	case "isSystemNamespace":
 		return ec.fieldContext_NamespaceListItem_isSystemNamespace(ctx, field)
+	case "podsCount":
+		return ec.fieldContext_NamespaceListItem_podsCount(ctx, field)
+	case "healthyPodsCount":
+		return ec.fieldContext_NamespaceListItem_healthyPodsCount(ctx, field)
 	case "applicationsCount":
 		return ec.fieldContext_NamespaceListItem_applicationsCount(ctx, field)
 	}
@@ -3923,6 +9074,132 @@ func (ec *executionContext) childFields_NamespaceMutationOutput(ctx context.Cont
 	return nil, fmt.Errorf("no field named %q was found under type NamespaceMutationOutput", field.Name)
 }
 
+func (ec *executionContext) childFields_NavigationNode(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "label":
+		return ec.fieldContext_NavigationNode_label(ctx, field)
+	case "navigationPath":
+		return ec.fieldContext_NavigationNode_navigationPath(ctx, field)
+	case "viewUrl":
+		return ec.fieldContext_NavigationNode_viewUrl(ctx, field)
+	case "showInNavigation":
+		return ec.fieldContext_NavigationNode_showInNavigation(ctx, field)
+	case "order":
+		return ec.fieldContext_NavigationNode_order(ctx, field)
+	case "settings":
+		return ec.fieldContext_NavigationNode_settings(ctx, field)
+	case "externalLink":
+		return ec.fieldContext_NavigationNode_externalLink(ctx, field)
+	case "requiredPermissions":
+		return ec.fieldContext_NavigationNode_requiredPermissions(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type NavigationNode", field.Name)
+}
+
+func (ec *executionContext) childFields_PageInfo(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "hasNextPage":
+		return ec.fieldContext_PageInfo_hasNextPage(ctx, field)
+	case "hasPreviousPage":
+		return ec.fieldContext_PageInfo_hasPreviousPage(ctx, field)
+	case "startCursor":
+		return ec.fieldContext_PageInfo_startCursor(ctx, field)
+	case "endCursor":
+		return ec.fieldContext_PageInfo_endCursor(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PageInfo", field.Name)
+}
+
+func (ec *executionContext) childFields_Pod(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_Pod_name(ctx, field)
+	case "nodeName":
+		return ec.fieldContext_Pod_nodeName(ctx, field)
+	case "namespace":
+		return ec.fieldContext_Pod_namespace(ctx, field)
+	case "restartCount":
+		return ec.fieldContext_Pod_restartCount(ctx, field)
+	case "creationTimestamp":
+		return ec.fieldContext_Pod_creationTimestamp(ctx, field)
+	case "labels":
+		return ec.fieldContext_Pod_labels(ctx, field)
+	case "status":
+		return ec.fieldContext_Pod_status(ctx, field)
+	case "containerStates":
+		return ec.fieldContext_Pod_containerStates(ctx, field)
+	case "json":
+		return ec.fieldContext_Pod_json(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Pod", field.Name)
+}
+
+func (ec *executionContext) childFields_RequiredPermission(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "verbs":
+		return ec.fieldContext_RequiredPermission_verbs(ctx, field)
+	case "apiGroup":
+		return ec.fieldContext_RequiredPermission_apiGroup(ctx, field)
+	case "resource":
+		return ec.fieldContext_RequiredPermission_resource(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RequiredPermission", field.Name)
+}
+
+func (ec *executionContext) childFields_ResourceLimits(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "memory":
+		return ec.fieldContext_ResourceLimits_memory(ctx, field)
+	case "cpu":
+		return ec.fieldContext_ResourceLimits_cpu(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ResourceLimits", field.Name)
+}
+
+func (ec *executionContext) childFields_ResourceQuota(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_ResourceQuota_name(ctx, field)
+	case "spec":
+		return ec.fieldContext_ResourceQuota_spec(ctx, field)
+	case "json":
+		return ec.fieldContext_ResourceQuota_json(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ResourceQuota", field.Name)
+}
+
+func (ec *executionContext) childFields_ResourceQuotaHard(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "limits":
+		return ec.fieldContext_ResourceQuotaHard_limits(ctx, field)
+	case "requests":
+		return ec.fieldContext_ResourceQuotaHard_requests(ctx, field)
+	case "pods":
+		return ec.fieldContext_ResourceQuotaHard_pods(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ResourceQuotaHard", field.Name)
+}
+
+func (ec *executionContext) childFields_ResourceQuotaSpec(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "hard":
+		return ec.fieldContext_ResourceQuotaSpec_hard(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ResourceQuotaSpec", field.Name)
+}
+
+func (ec *executionContext) childFields_ResourceRule(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "verbs":
+		return ec.fieldContext_ResourceRule_verbs(ctx, field)
+	case "apiGroups":
+		return ec.fieldContext_ResourceRule_apiGroups(ctx, field)
+	case "resources":
+		return ec.fieldContext_ResourceRule_resources(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ResourceRule", field.Name)
+}
+
 func (ec *executionContext) childFields_ResourceValues(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "memory":
@@ -3931,6 +9208,192 @@ func (ec *executionContext) childFields_ResourceValues(ctx context.Context, fiel
 		return ec.fieldContext_ResourceValues_cpu(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ResourceValues", field.Name)
+}
+
+func (ec *executionContext) childFields_Secret(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_Secret_name(ctx, field)
+	case "namespace":
+		return ec.fieldContext_Secret_namespace(ctx, field)
+	case "data":
+		return ec.fieldContext_Secret_data(ctx, field)
+	case "type":
+		return ec.fieldContext_Secret_type(ctx, field)
+	case "creationTime":
+		return ec.fieldContext_Secret_creationTime(ctx, field)
+	case "labels":
+		return ec.fieldContext_Secret_labels(ctx, field)
+	case "annotations":
+		return ec.fieldContext_Secret_annotations(ctx, field)
+	case "json":
+		return ec.fieldContext_Secret_json(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Secret", field.Name)
+}
+
+func (ec *executionContext) childFields_Service(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_Service_name(ctx, field)
+	case "clusterIP":
+		return ec.fieldContext_Service_clusterIP(ctx, field)
+	case "creationTimestamp":
+		return ec.fieldContext_Service_creationTimestamp(ctx, field)
+	case "labels":
+		return ec.fieldContext_Service_labels(ctx, field)
+	case "ports":
+		return ec.fieldContext_Service_ports(ctx, field)
+	case "status":
+		return ec.fieldContext_Service_status(ctx, field)
+	case "json":
+		return ec.fieldContext_Service_json(ctx, field)
+	case "UID":
+		return ec.fieldContext_Service_UID(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Service", field.Name)
+}
+
+func (ec *executionContext) childFields_ServiceBinding(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_ServiceBinding_name(ctx, field)
+	case "serviceInstanceName":
+		return ec.fieldContext_ServiceBinding_serviceInstanceName(ctx, field)
+	case "namespace":
+		return ec.fieldContext_ServiceBinding_namespace(ctx, field)
+	case "secret":
+		return ec.fieldContext_ServiceBinding_secret(ctx, field)
+	case "status":
+		return ec.fieldContext_ServiceBinding_status(ctx, field)
+	case "parameters":
+		return ec.fieldContext_ServiceBinding_parameters(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceBinding", field.Name)
+}
+
+func (ec *executionContext) childFields_ServiceBindingEvent(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "type":
+		return ec.fieldContext_ServiceBindingEvent_type(ctx, field)
+	case "serviceBinding":
+		return ec.fieldContext_ServiceBindingEvent_serviceBinding(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceBindingEvent", field.Name)
+}
+
+func (ec *executionContext) childFields_ServiceBindingStatus(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "type":
+		return ec.fieldContext_ServiceBindingStatus_type(ctx, field)
+	case "reason":
+		return ec.fieldContext_ServiceBindingStatus_reason(ctx, field)
+	case "message":
+		return ec.fieldContext_ServiceBindingStatus_message(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceBindingStatus", field.Name)
+}
+
+func (ec *executionContext) childFields_ServiceBindingUsage(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_ServiceBindingUsage_name(ctx, field)
+	case "namespace":
+		return ec.fieldContext_ServiceBindingUsage_namespace(ctx, field)
+	case "serviceBinding":
+		return ec.fieldContext_ServiceBindingUsage_serviceBinding(ctx, field)
+	case "usedBy":
+		return ec.fieldContext_ServiceBindingUsage_usedBy(ctx, field)
+	case "parameters":
+		return ec.fieldContext_ServiceBindingUsage_parameters(ctx, field)
+	case "status":
+		return ec.fieldContext_ServiceBindingUsage_status(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceBindingUsage", field.Name)
+}
+
+func (ec *executionContext) childFields_ServiceBindingUsageParameters(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "envPrefix":
+		return ec.fieldContext_ServiceBindingUsageParameters_envPrefix(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceBindingUsageParameters", field.Name)
+}
+
+func (ec *executionContext) childFields_ServiceBindingUsageStatus(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "type":
+		return ec.fieldContext_ServiceBindingUsageStatus_type(ctx, field)
+	case "reason":
+		return ec.fieldContext_ServiceBindingUsageStatus_reason(ctx, field)
+	case "message":
+		return ec.fieldContext_ServiceBindingUsageStatus_message(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceBindingUsageStatus", field.Name)
+}
+
+func (ec *executionContext) childFields_ServiceBindings(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "items":
+		return ec.fieldContext_ServiceBindings_items(ctx, field)
+	case "stats":
+		return ec.fieldContext_ServiceBindings_stats(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceBindings", field.Name)
+}
+
+func (ec *executionContext) childFields_ServiceBindingsStats(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "ready":
+		return ec.fieldContext_ServiceBindingsStats_ready(ctx, field)
+	case "failed":
+		return ec.fieldContext_ServiceBindingsStats_failed(ctx, field)
+	case "pending":
+		return ec.fieldContext_ServiceBindingsStats_pending(ctx, field)
+	case "unknown":
+		return ec.fieldContext_ServiceBindingsStats_unknown(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceBindingsStats", field.Name)
+}
+
+func (ec *executionContext) childFields_ServiceBroker(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_ServiceBroker_name(ctx, field)
+	case "namespace":
+		return ec.fieldContext_ServiceBroker_namespace(ctx, field)
+	case "status":
+		return ec.fieldContext_ServiceBroker_status(ctx, field)
+	case "creationTimestamp":
+		return ec.fieldContext_ServiceBroker_creationTimestamp(ctx, field)
+	case "url":
+		return ec.fieldContext_ServiceBroker_url(ctx, field)
+	case "labels":
+		return ec.fieldContext_ServiceBroker_labels(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceBroker", field.Name)
+}
+
+func (ec *executionContext) childFields_ServiceBrokerEvent(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "type":
+		return ec.fieldContext_ServiceBrokerEvent_type(ctx, field)
+	case "serviceBroker":
+		return ec.fieldContext_ServiceBrokerEvent_serviceBroker(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceBrokerEvent", field.Name)
+}
+
+func (ec *executionContext) childFields_ServiceBrokerStatus(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "ready":
+		return ec.fieldContext_ServiceBrokerStatus_ready(ctx, field)
+	case "reason":
+		return ec.fieldContext_ServiceBrokerStatus_reason(ctx, field)
+	case "message":
+		return ec.fieldContext_ServiceBrokerStatus_message(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceBrokerStatus", field.Name)
 }
 
 func (ec *executionContext) childFields_ServiceClass(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -3967,8 +9430,22 @@ func (ec *executionContext) childFields_ServiceClass(ctx context.Context, field 
 		return ec.fieldContext_ServiceClass_activated(ctx, field)
 	case "instances":
 		return ec.fieldContext_ServiceClass_instances(ctx, field)
+	case "clusterAssetGroup":
+		return ec.fieldContext_ServiceClass_clusterAssetGroup(ctx, field)
+	case "assetGroup":
+		return ec.fieldContext_ServiceClass_assetGroup(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ServiceClass", field.Name)
+}
+
+func (ec *executionContext) childFields_ServiceEvent(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "type":
+		return ec.fieldContext_ServiceEvent_type(ctx, field)
+	case "service":
+		return ec.fieldContext_ServiceEvent_service(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceEvent", field.Name)
 }
 
 func (ec *executionContext) childFields_ServiceInstance(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -3991,12 +9468,42 @@ func (ec *executionContext) childFields_ServiceInstance(ctx context.Context, fie
 		return ec.fieldContext_ServiceInstance_planReference(ctx, field)
 	case "serviceClass":
 		return ec.fieldContext_ServiceInstance_serviceClass(ctx, field)
+	case "clusterServiceClass":
+		return ec.fieldContext_ServiceInstance_clusterServiceClass(ctx, field)
 	case "servicePlan":
 		return ec.fieldContext_ServiceInstance_servicePlan(ctx, field)
+	case "clusterServicePlan":
+		return ec.fieldContext_ServiceInstance_clusterServicePlan(ctx, field)
 	case "bindable":
 		return ec.fieldContext_ServiceInstance_bindable(ctx, field)
+	case "serviceBindings":
+		return ec.fieldContext_ServiceInstance_serviceBindings(ctx, field)
+	case "serviceBindingUsages":
+		return ec.fieldContext_ServiceInstance_serviceBindingUsages(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ServiceInstance", field.Name)
+}
+
+func (ec *executionContext) childFields_ServiceInstanceConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_ServiceInstanceConnection_edges(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_ServiceInstanceConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_ServiceInstanceConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceInstanceConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_ServiceInstanceEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_ServiceInstanceEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_ServiceInstanceEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceInstanceEdge", field.Name)
 }
 
 func (ec *executionContext) childFields_ServiceInstanceEvent(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -4051,8 +9558,36 @@ func (ec *executionContext) childFields_ServicePlan(ctx context.Context, field g
 		return ec.fieldContext_ServicePlan_instanceCreateParameterSchema(ctx, field)
 	case "bindingCreateParameterSchema":
 		return ec.fieldContext_ServicePlan_bindingCreateParameterSchema(ctx, field)
+	case "clusterAssetGroup":
+		return ec.fieldContext_ServicePlan_clusterAssetGroup(ctx, field)
+	case "assetGroup":
+		return ec.fieldContext_ServicePlan_assetGroup(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ServicePlan", field.Name)
+}
+
+func (ec *executionContext) childFields_ServicePort(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_ServicePort_name(ctx, field)
+	case "serviceProtocol":
+		return ec.fieldContext_ServicePort_serviceProtocol(ctx, field)
+	case "port":
+		return ec.fieldContext_ServicePort_port(ctx, field)
+	case "nodePort":
+		return ec.fieldContext_ServicePort_nodePort(ctx, field)
+	case "targetPort":
+		return ec.fieldContext_ServicePort_targetPort(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServicePort", field.Name)
+}
+
+func (ec *executionContext) childFields_ServiceStatus(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "loadBalancer":
+		return ec.fieldContext_ServiceStatus_loadBalancer(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceStatus", field.Name)
 }
 
 func (ec *executionContext) childFields_Subscriber(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -4089,8 +9624,36 @@ func (ec *executionContext) childFields_Trigger(ctx context.Context, field graph
 		return ec.fieldContext_Trigger_spec(ctx, field)
 	case "status":
 		return ec.fieldContext_Trigger_status(ctx, field)
+	case "broker":
+		return ec.fieldContext_Trigger_broker(ctx, field)
+	case "filterAttributes":
+		return ec.fieldContext_Trigger_filterAttributes(ctx, field)
+	case "subscriber":
+		return ec.fieldContext_Trigger_subscriber(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Trigger", field.Name)
+}
+
+func (ec *executionContext) childFields_TriggerConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_TriggerConnection_edges(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_TriggerConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_TriggerConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type TriggerConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_TriggerEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_TriggerEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_TriggerEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type TriggerEdge", field.Name)
 }
 
 func (ec *executionContext) childFields_TriggerEvent(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -4109,6 +9672,10 @@ func (ec *executionContext) childFields_TriggerSpec(ctx context.Context, field g
 		return ec.fieldContext_TriggerSpec_broker(ctx, field)
 	case "filter":
 		return ec.fieldContext_TriggerSpec_filter(ctx, field)
+	case "filters":
+		return ec.fieldContext_TriggerSpec_filters(ctx, field)
+	case "delivery":
+		return ec.fieldContext_TriggerSpec_delivery(ctx, field)
 	case "port":
 		return ec.fieldContext_TriggerSpec_port(ctx, field)
 	case "path":
@@ -4127,6 +9694,14 @@ func (ec *executionContext) childFields_TriggerStatus(ctx context.Context, field
 		return ec.fieldContext_TriggerStatus_status(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type TriggerStatus", field.Name)
+}
+
+func (ec *executionContext) childFields_VersionInfo(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "kymaVersion":
+		return ec.fieldContext_VersionInfo_kymaVersion(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type VersionInfo", field.Name)
 }
 
 func (ec *executionContext) childFields___Directive(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -4265,6 +9840,112 @@ func (ec *executionContext) childFields_enabledMappingService(ctx context.Contex
 
 // region    ***************************** args.gotpl *****************************
 
+func (ec *executionContext) field_AssetGroup_assets_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "types",
+		func(ctx context.Context, v any) ([]string, error) {
+			return ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["types"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Asset_files_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "filterExtensions",
+		func(ctx context.Context, v any) ([]string, error) {
+			return ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["filterExtensions"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_ClusterAssetGroup_assets_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "types",
+		func(ctx context.Context, v any) ([]string, error) {
+			return ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["types"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_ClusterAsset_files_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "filterExtensions",
+		func(ctx context.Context, v any) ([]string, error) {
+			return ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["filterExtensions"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_ClusterServiceClass_activated_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_ClusterServiceClass_instances_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_connectApplication_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (ConnectApplicationInput, error) {
+			return ec.unmarshalNConnectApplicationInput2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectApplicationInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg1
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_createApplication_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -4330,6 +10011,14 @@ func (ec *executionContext) field_Mutation_createFunction_args(ctx context.Conte
 		return nil, err
 	}
 	args["params"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg3
 	return args, nil
 }
 
@@ -4360,6 +10049,14 @@ func (ec *executionContext) field_Mutation_createManyTriggers_args(ctx context.C
 		return nil, err
 	}
 	args["ownerRef"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg3
 	return args, nil
 }
 
@@ -4382,6 +10079,90 @@ func (ec *executionContext) field_Mutation_createNamespace_args(ctx context.Cont
 		return nil, err
 	}
 	args["labels"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg2
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_createResource_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "resource",
+		func(ctx context.Context, v any) (map[string]any, error) {
+			return ec.unmarshalNJSON2map(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["resource"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg2
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_createServiceBinding_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "serviceBindingName",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["serviceBindingName"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "serviceInstanceName",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["serviceInstanceName"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "parameters",
+		func(ctx context.Context, v any) (map[string]any, error) {
+			return ec.unmarshalOJSON2map(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["parameters"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg4
 	return args, nil
 }
 
@@ -4404,6 +10185,14 @@ func (ec *executionContext) field_Mutation_createServiceInstance_args(ctx contex
 		return nil, err
 	}
 	args["params"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg2
 	return args, nil
 }
 
@@ -4434,6 +10223,14 @@ func (ec *executionContext) field_Mutation_createTrigger_args(ctx context.Contex
 		return nil, err
 	}
 	args["ownerRef"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg3
 	return args, nil
 }
 
@@ -4448,6 +10245,14 @@ func (ec *executionContext) field_Mutation_deleteApplication_args(ctx context.Co
 		return nil, err
 	}
 	args["name"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg1
 	return args, nil
 }
 
@@ -4470,6 +10275,74 @@ func (ec *executionContext) field_Mutation_deleteFunction_args(ctx context.Conte
 		return nil, err
 	}
 	args["function"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg2
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_deleteManyFunctions_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "functions",
+		func(ctx context.Context, v any) ([]FunctionMetadataInput, error) {
+			return ec.unmarshalNFunctionMetadataInput2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐFunctionMetadataInputᚄ(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["functions"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg2
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_deleteManyTriggers_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "triggerNames",
+		func(ctx context.Context, v any) ([]string, error) {
+			return ec.unmarshalNString2ᚕstringᚄ(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["triggerNames"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg2
 	return args, nil
 }
 
@@ -4484,6 +10357,44 @@ func (ec *executionContext) field_Mutation_deleteNamespace_args(ctx context.Cont
 		return nil, err
 	}
 	args["name"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg1
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_deleteServiceBinding_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "serviceBindingName",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["serviceBindingName"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg2
 	return args, nil
 }
 
@@ -4506,6 +10417,44 @@ func (ec *executionContext) field_Mutation_deleteServiceInstance_args(ctx contex
 		return nil, err
 	}
 	args["namespace"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg2
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_deleteService_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "name",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["name"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg2
 	return args, nil
 }
 
@@ -4528,6 +10477,14 @@ func (ec *executionContext) field_Mutation_deleteTrigger_args(ctx context.Contex
 		return nil, err
 	}
 	args["triggerName"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg2
 	return args, nil
 }
 
@@ -4550,6 +10507,14 @@ func (ec *executionContext) field_Mutation_disableApplication_args(ctx context.C
 		return nil, err
 	}
 	args["namespace"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg2
 	return args, nil
 }
 
@@ -4588,6 +10553,60 @@ func (ec *executionContext) field_Mutation_enableApplication_args(ctx context.Co
 		return nil, err
 	}
 	args["services"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg4
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_overloadApplication_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "application",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["application"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "allServices",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["allServices"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "services",
+		func(ctx context.Context, v any) ([]*v1alpha1.ApplicationMappingService, error) {
+			return ec.unmarshalOApplicationMappingService2ᚕᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋapplicationconnectorᚋv1alpha1ᚐApplicationMappingService(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["services"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg4
 	return args, nil
 }
 
@@ -4610,6 +10629,14 @@ func (ec *executionContext) field_Mutation_registerApplicationService_args(ctx c
 		return nil, err
 	}
 	args["service"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg2
 	return args, nil
 }
 
@@ -4632,6 +10659,172 @@ func (ec *executionContext) field_Mutation_unregisterApplicationService_args(ctx
 		return nil, err
 	}
 	args["id"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg2
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_updateApplication_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "name",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["name"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "description",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["description"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "labels",
+		func(ctx context.Context, v any) (map[string]string, error) {
+			return ec.unmarshalOLabels2map(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["labels"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg3
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_updateFunction_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "name",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["name"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "params",
+		func(ctx context.Context, v any) (FunctionMutationInput, error) {
+			return ec.unmarshalNFunctionMutationInput2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐFunctionMutationInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["params"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg3
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_updateNamespace_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "name",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["name"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "labels",
+		func(ctx context.Context, v any) (map[string]string, error) {
+			return ec.unmarshalOLabels2map(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["labels"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg2
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_updateService_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "name",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["name"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "service",
+		func(ctx context.Context, v any) (map[string]any, error) {
+			return ec.unmarshalNJSON2map(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["service"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg3
+	return args, nil
+}
+
+func (ec *executionContext) field_Namespace_deployments_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "excludeFunctions",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["excludeFunctions"] = arg0
 	return args, nil
 }
 
@@ -4660,6 +10853,60 @@ func (ec *executionContext) field_Query_application_args(ctx context.Context, ra
 		return nil, err
 	}
 	args["name"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_applicationsConnection_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "last",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["last"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "before",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["before"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "filter",
+		func(ctx context.Context, v any) (*ConnectionFilter, error) {
+			return ec.unmarshalOConnectionFilter2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionFilter(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["filter"] = arg4
+	arg5, err := graphql.ProcessArgField(ctx, rawArgs, "orderBy",
+		func(ctx context.Context, v any) (*ConnectionOrder, error) {
+			return ec.unmarshalOConnectionOrder2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionOrder(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["orderBy"] = arg5
 	return args, nil
 }
 
@@ -4715,6 +10962,68 @@ func (ec *executionContext) field_Query_broker_args(ctx context.Context, rawArgs
 	return args, nil
 }
 
+func (ec *executionContext) field_Query_brokersConnection_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "last",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["last"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "before",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["before"] = arg4
+	arg5, err := graphql.ProcessArgField(ctx, rawArgs, "filter",
+		func(ctx context.Context, v any) (*ConnectionFilter, error) {
+			return ec.unmarshalOConnectionFilter2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionFilter(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["filter"] = arg5
+	arg6, err := graphql.ProcessArgField(ctx, rawArgs, "orderBy",
+		func(ctx context.Context, v any) (*ConnectionOrder, error) {
+			return ec.unmarshalOConnectionOrder2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionOrder(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["orderBy"] = arg6
+	return args, nil
+}
+
 func (ec *executionContext) field_Query_brokers_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -4729,6 +11038,92 @@ func (ec *executionContext) field_Query_brokers_args(ctx context.Context, rawArg
 	return args, nil
 }
 
+func (ec *executionContext) field_Query_clusterServiceBroker_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "name",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["name"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_clusterServiceBrokers_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "offset",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["offset"] = arg1
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_clusterServiceClass_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "name",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["name"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_clusterServiceClasses_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "offset",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["offset"] = arg1
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_connectorService_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "application",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["application"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Query_eventActivations_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -4740,6 +11135,28 @@ func (ec *executionContext) field_Query_eventActivations_args(ctx context.Contex
 		return nil, err
 	}
 	args["namespace"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_eventTypes_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "application",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["application"] = arg1
 	return args, nil
 }
 
@@ -4801,6 +11218,20 @@ func (ec *executionContext) field_Query_functions_args(ctx context.Context, rawA
 	return args, nil
 }
 
+func (ec *executionContext) field_Query_limitRanges_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Query_meshStatus_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -4823,6 +11254,20 @@ func (ec *executionContext) field_Query_meshStatus_args(ctx context.Context, raw
 	return args, nil
 }
 
+func (ec *executionContext) field_Query_microFrontends_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Query_namespace_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -4834,6 +11279,76 @@ func (ec *executionContext) field_Query_namespace_args(ctx context.Context, rawA
 		return nil, err
 	}
 	args["name"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_namespacesConnection_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "withSystemNamespaces",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["withSystemNamespaces"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "withInactiveStatus",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["withInactiveStatus"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "last",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["last"] = arg4
+	arg5, err := graphql.ProcessArgField(ctx, rawArgs, "before",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["before"] = arg5
+	arg6, err := graphql.ProcessArgField(ctx, rawArgs, "filter",
+		func(ctx context.Context, v any) (*ConnectionFilter, error) {
+			return ec.unmarshalOConnectionFilter2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionFilter(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["filter"] = arg6
+	arg7, err := graphql.ProcessArgField(ctx, rawArgs, "orderBy",
+		func(ctx context.Context, v any) (*ConnectionOrder, error) {
+			return ec.unmarshalOConnectionOrder2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionOrder(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["orderBy"] = arg7
 	return args, nil
 }
 
@@ -4856,6 +11371,160 @@ func (ec *executionContext) field_Query_namespaces_args(ctx context.Context, raw
 		return nil, err
 	}
 	args["withInactiveStatus"] = arg1
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_resourceQuotas_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_selfSubjectRules_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_serviceBindingUsage_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "name",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["name"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg1
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_serviceBindingUsages_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "resourceKind",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["resourceKind"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "resourceName",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["resourceName"] = arg2
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_serviceBinding_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "name",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["name"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg1
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_serviceBroker_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "name",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["name"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg1
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_serviceBrokers_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "offset",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["offset"] = arg2
 	return args, nil
 }
 
@@ -4933,6 +11602,68 @@ func (ec *executionContext) field_Query_serviceInstance_args(ctx context.Context
 	return args, nil
 }
 
+func (ec *executionContext) field_Query_serviceInstancesConnection_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "last",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["last"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "before",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["before"] = arg4
+	arg5, err := graphql.ProcessArgField(ctx, rawArgs, "filter",
+		func(ctx context.Context, v any) (*ConnectionFilter, error) {
+			return ec.unmarshalOConnectionFilter2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionFilter(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["filter"] = arg5
+	arg6, err := graphql.ProcessArgField(ctx, rawArgs, "orderBy",
+		func(ctx context.Context, v any) (*ConnectionOrder, error) {
+			return ec.unmarshalOConnectionOrder2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionOrder(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["orderBy"] = arg6
+	return args, nil
+}
+
 func (ec *executionContext) field_Query_serviceInstances_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -4968,6 +11699,128 @@ func (ec *executionContext) field_Query_serviceInstances_args(ctx context.Contex
 		return nil, err
 	}
 	args["status"] = arg3
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_service_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "name",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["name"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg1
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_services_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "excludedLabels",
+		func(ctx context.Context, v any) ([]string, error) {
+			return ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["excludedLabels"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "offset",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["offset"] = arg3
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_triggersConnection_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "last",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["last"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "before",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["before"] = arg4
+	arg5, err := graphql.ProcessArgField(ctx, rawArgs, "filter",
+		func(ctx context.Context, v any) (*ConnectionFilter, error) {
+			return ec.unmarshalOConnectionFilter2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionFilter(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["filter"] = arg5
+	arg6, err := graphql.ProcessArgField(ctx, rawArgs, "orderBy",
+		func(ctx context.Context, v any) (*ConnectionOrder, error) {
+			return ec.unmarshalOConnectionOrder2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionOrder(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["orderBy"] = arg6
 	return args, nil
 }
 
@@ -5015,6 +11868,28 @@ func (ec *executionContext) field_Subscription_brokerEvent_args(ctx context.Cont
 	return args, nil
 }
 
+func (ec *executionContext) field_Subscription_functionEvent_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "functionName",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["functionName"] = arg1
+	return args, nil
+}
+
 func (ec *executionContext) field_Subscription_meshStatusEvent_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -5048,6 +11923,48 @@ func (ec *executionContext) field_Subscription_namespaceEvent_args(ctx context.C
 		return nil, err
 	}
 	args["withSystemNamespaces"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Subscription_serviceBindingEvent_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Subscription_serviceBrokerEvent_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Subscription_serviceEvent_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
 	return args, nil
 }
 
@@ -5375,6 +12292,180 @@ func (ec *executionContext) fieldContext_Application_compassMetadata(_ context.C
 		IsResolver: true,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_compassMetadata(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Application_eventTypes(ctx context.Context, field graphql.CollectedField, obj *v1alpha1.Application) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Application_eventTypes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Application().EventTypes(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []EventType) graphql.Marshaler {
+			return ec.marshalOEventType2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐEventTypeᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Application_eventTypes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Application",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_EventType(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ApplicationConnection_edges(ctx context.Context, field graphql.CollectedField, obj *ApplicationConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ApplicationConnection_edges(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Edges, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []ApplicationEdge) graphql.Marshaler {
+			return ec.marshalNApplicationEdge2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐApplicationEdgeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ApplicationConnection_edges(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ApplicationConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ApplicationEdge(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ApplicationConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *ApplicationConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ApplicationConnection_pageInfo(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PageInfo, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *PageInfo) graphql.Marshaler {
+			return ec.marshalNPageInfo2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐPageInfo(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ApplicationConnection_pageInfo(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ApplicationConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PageInfo(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ApplicationConnection_totalCount(ctx context.Context, field graphql.CollectedField, obj *ApplicationConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ApplicationConnection_totalCount(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TotalCount, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ApplicationConnection_totalCount(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ApplicationConnection", field, false, false, "Int")
+}
+
+func (ec *executionContext) _ApplicationEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *ApplicationEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ApplicationEdge_cursor(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Cursor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ApplicationEdge_cursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ApplicationEdge", field, false, false, "String")
+}
+
+func (ec *executionContext) _ApplicationEdge_node(ctx context.Context, field graphql.CollectedField, obj *ApplicationEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ApplicationEdge_node(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Node, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1alpha1.Application) graphql.Marshaler {
+			return ec.marshalNApplication2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋapplicationconnectorᚋv1alpha1ᚐApplication(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ApplicationEdge_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ApplicationEdge",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Application(ctx, field)
 		},
 	}
 	return fc, nil
@@ -5812,6 +12903,549 @@ func (ec *executionContext) fieldContext_ApplicationService_entries(_ context.Co
 	return fc, nil
 }
 
+func (ec *executionContext) _Asset_name(ctx context.Context, field graphql.CollectedField, obj *v1beta1.Asset) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Asset_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Asset_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Asset", field, false, false, "String")
+}
+
+func (ec *executionContext) _Asset_namespace(ctx context.Context, field graphql.CollectedField, obj *v1beta1.Asset) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Asset_namespace(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Namespace, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Asset_namespace(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Asset", field, false, false, "String")
+}
+
+func (ec *executionContext) _Asset_parameters(ctx context.Context, field graphql.CollectedField, obj *v1beta1.Asset) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Asset_parameters(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Asset().Parameters(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return ec.marshalNJSON2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Asset_parameters(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Asset", field, true, true, "JSON")
+}
+
+func (ec *executionContext) _Asset_type(ctx context.Context, field graphql.CollectedField, obj *v1beta1.Asset) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Asset_type(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Asset().Type(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Asset_type(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Asset", field, true, true, "String")
+}
+
+func (ec *executionContext) _Asset_files(ctx context.Context, field graphql.CollectedField, obj *v1beta1.Asset) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Asset_files(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Asset().Files(ctx, obj, fc.Args["filterExtensions"].([]string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []File) graphql.Marshaler {
+			return ec.marshalNFile2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐFileᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Asset_files(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Asset",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_File(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Asset_files_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Asset_status(ctx context.Context, field graphql.CollectedField, obj *v1beta1.Asset) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Asset_status(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Status, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v v1beta1.AssetStatus) graphql.Marshaler {
+			return ec.marshalNAssetStatus2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐAssetStatus(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Asset_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Asset",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_AssetStatus(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Asset_displayName(ctx context.Context, field graphql.CollectedField, obj *v1beta1.Asset) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Asset_displayName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Asset().DisplayName(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Asset_displayName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Asset", field, true, true, "String")
+}
+
+func (ec *executionContext) _AssetGroup_name(ctx context.Context, field graphql.CollectedField, obj *v1beta1.AssetGroup) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AssetGroup_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AssetGroup_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AssetGroup", field, false, false, "String")
+}
+
+func (ec *executionContext) _AssetGroup_namespace(ctx context.Context, field graphql.CollectedField, obj *v1beta1.AssetGroup) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AssetGroup_namespace(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Namespace, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AssetGroup_namespace(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AssetGroup", field, false, false, "String")
+}
+
+func (ec *executionContext) _AssetGroup_groupName(ctx context.Context, field graphql.CollectedField, obj *v1beta1.AssetGroup) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AssetGroup_groupName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.AssetGroup().GroupName(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AssetGroup_groupName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AssetGroup", field, true, true, "String")
+}
+
+func (ec *executionContext) _AssetGroup_assets(ctx context.Context, field graphql.CollectedField, obj *v1beta1.AssetGroup) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AssetGroup_assets(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.AssetGroup().Assets(ctx, obj, fc.Args["types"].([]string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v1beta1.Asset) graphql.Marshaler {
+			return ec.marshalNAsset2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐAssetᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AssetGroup_assets(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "AssetGroup",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Asset(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_AssetGroup_assets_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _AssetGroup_displayName(ctx context.Context, field graphql.CollectedField, obj *v1beta1.AssetGroup) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AssetGroup_displayName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.AssetGroup().DisplayName(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AssetGroup_displayName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AssetGroup", field, true, true, "String")
+}
+
+func (ec *executionContext) _AssetGroup_description(ctx context.Context, field graphql.CollectedField, obj *v1beta1.AssetGroup) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AssetGroup_description(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.AssetGroup().Description(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AssetGroup_description(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AssetGroup", field, true, true, "String")
+}
+
+func (ec *executionContext) _AssetGroup_status(ctx context.Context, field graphql.CollectedField, obj *v1beta1.AssetGroup) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AssetGroup_status(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Status, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v v1beta1.AssetGroupStatus) graphql.Marshaler {
+			return ec.marshalNAssetGroupStatus2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐAssetGroupStatus(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AssetGroup_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "AssetGroup",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_AssetGroupStatus(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _AssetGroupStatus_phase(ctx context.Context, field graphql.CollectedField, obj *v1beta1.AssetGroupStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AssetGroupStatus_phase(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.AssetGroupStatus().Phase(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v AssetGroupPhaseType) graphql.Marshaler {
+			return ec.marshalNAssetGroupPhaseType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐAssetGroupPhaseType(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AssetGroupStatus_phase(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AssetGroupStatus", field, true, true, "AssetGroupPhaseType")
+}
+
+func (ec *executionContext) _AssetGroupStatus_reason(ctx context.Context, field graphql.CollectedField, obj *v1beta1.AssetGroupStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AssetGroupStatus_reason(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Reason, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AssetGroupStatus_reason(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AssetGroupStatus", field, false, false, "String")
+}
+
+func (ec *executionContext) _AssetGroupStatus_message(ctx context.Context, field graphql.CollectedField, obj *v1beta1.AssetGroupStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AssetGroupStatus_message(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Message, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AssetGroupStatus_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AssetGroupStatus", field, false, false, "String")
+}
+
+func (ec *executionContext) _AssetStatus_phase(ctx context.Context, field graphql.CollectedField, obj *v1beta1.AssetStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AssetStatus_phase(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.AssetStatus().Phase(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v AssetPhaseType) graphql.Marshaler {
+			return ec.marshalNAssetPhaseType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐAssetPhaseType(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AssetStatus_phase(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AssetStatus", field, true, true, "AssetPhaseType")
+}
+
+func (ec *executionContext) _AssetStatus_reason(ctx context.Context, field graphql.CollectedField, obj *v1beta1.AssetStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AssetStatus_reason(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Reason, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AssetStatus_reason(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AssetStatus", field, false, false, "String")
+}
+
+func (ec *executionContext) _AssetStatus_message(ctx context.Context, field graphql.CollectedField, obj *v1beta1.AssetStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AssetStatus_message(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Message, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AssetStatus_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AssetStatus", field, false, false, "String")
+}
+
+func (ec *executionContext) _BackendModule_name(ctx context.Context, field graphql.CollectedField, obj *BackendModule) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BackendModule_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BackendModule_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BackendModule", field, false, false, "String")
+}
+
 func (ec *executionContext) _Broker_name(ctx context.Context, field graphql.CollectedField, obj *v11.Broker) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -6060,6 +13694,180 @@ func (ec *executionContext) fieldContext_Broker_triggers(_ context.Context, fiel
 	return fc, nil
 }
 
+func (ec *executionContext) _Broker_delivery(ctx context.Context, field graphql.CollectedField, obj *v11.Broker) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Broker_delivery(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Broker().Delivery(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v12.DeliverySpec) graphql.Marshaler {
+			return ec.marshalODelivery2ᚖknativeᚗdevᚋeventingᚋpkgᚋapisᚋduckᚋv1ᚐDeliverySpec(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Broker_delivery(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Broker",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Delivery(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _BrokerConnection_edges(ctx context.Context, field graphql.CollectedField, obj *BrokerConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BrokerConnection_edges(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Edges, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []BrokerEdge) graphql.Marshaler {
+			return ec.marshalNBrokerEdge2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐBrokerEdgeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BrokerConnection_edges(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "BrokerConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_BrokerEdge(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _BrokerConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *BrokerConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BrokerConnection_pageInfo(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PageInfo, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *PageInfo) graphql.Marshaler {
+			return ec.marshalNPageInfo2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐPageInfo(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BrokerConnection_pageInfo(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "BrokerConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PageInfo(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _BrokerConnection_totalCount(ctx context.Context, field graphql.CollectedField, obj *BrokerConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BrokerConnection_totalCount(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TotalCount, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BrokerConnection_totalCount(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BrokerConnection", field, false, false, "Int")
+}
+
+func (ec *executionContext) _BrokerEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *BrokerEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BrokerEdge_cursor(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Cursor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BrokerEdge_cursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BrokerEdge", field, false, false, "String")
+}
+
+func (ec *executionContext) _BrokerEdge_node(ctx context.Context, field graphql.CollectedField, obj *BrokerEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BrokerEdge_node(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Node, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v11.Broker) graphql.Marshaler {
+			return ec.marshalNBroker2ᚖknativeᚗdevᚋeventingᚋpkgᚋapisᚋeventingᚋv1ᚐBroker(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BrokerEdge_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "BrokerEdge",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Broker(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _BrokerEvent_type(ctx context.Context, field graphql.CollectedField, obj *BrokerEvent) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -6110,6 +13918,1312 @@ func (ec *executionContext) fieldContext_BrokerEvent_broker(_ context.Context, f
 		IsResolver: false,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_Broker(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ClusterAsset_name(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ClusterAsset) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterAsset_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterAsset_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterAsset", field, false, false, "String")
+}
+
+func (ec *executionContext) _ClusterAsset_parameters(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ClusterAsset) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterAsset_parameters(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterAsset().Parameters(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return ec.marshalNJSON2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterAsset_parameters(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterAsset", field, true, true, "JSON")
+}
+
+func (ec *executionContext) _ClusterAsset_type(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ClusterAsset) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterAsset_type(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterAsset().Type(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterAsset_type(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterAsset", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterAsset_files(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ClusterAsset) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterAsset_files(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.ClusterAsset().Files(ctx, obj, fc.Args["filterExtensions"].([]string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []File) graphql.Marshaler {
+			return ec.marshalNFile2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐFileᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterAsset_files(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ClusterAsset",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_File(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_ClusterAsset_files_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ClusterAsset_status(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ClusterAsset) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterAsset_status(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Status, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v v1beta1.AssetStatus) graphql.Marshaler {
+			return ec.marshalNAssetStatus2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐAssetStatus(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterAsset_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ClusterAsset",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_AssetStatus(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ClusterAsset_displayName(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ClusterAsset) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterAsset_displayName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterAsset().DisplayName(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterAsset_displayName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterAsset", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterAssetGroup_name(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ClusterAssetGroup) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterAssetGroup_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterAssetGroup_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterAssetGroup", field, false, false, "String")
+}
+
+func (ec *executionContext) _ClusterAssetGroup_groupName(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ClusterAssetGroup) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterAssetGroup_groupName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterAssetGroup().GroupName(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterAssetGroup_groupName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterAssetGroup", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterAssetGroup_assets(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ClusterAssetGroup) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterAssetGroup_assets(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.ClusterAssetGroup().Assets(ctx, obj, fc.Args["types"].([]string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v1beta1.ClusterAsset) graphql.Marshaler {
+			return ec.marshalNClusterAsset2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐClusterAssetᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterAssetGroup_assets(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ClusterAssetGroup",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ClusterAsset(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_ClusterAssetGroup_assets_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ClusterAssetGroup_displayName(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ClusterAssetGroup) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterAssetGroup_displayName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterAssetGroup().DisplayName(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterAssetGroup_displayName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterAssetGroup", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterAssetGroup_description(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ClusterAssetGroup) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterAssetGroup_description(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterAssetGroup().Description(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterAssetGroup_description(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterAssetGroup", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterAssetGroup_status(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ClusterAssetGroup) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterAssetGroup_status(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Status, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v v1beta1.AssetGroupStatus) graphql.Marshaler {
+			return ec.marshalNAssetGroupStatus2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐAssetGroupStatus(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterAssetGroup_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ClusterAssetGroup",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_AssetGroupStatus(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ClusterMicroFrontend_name(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.ClusterMicroFrontend) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterMicroFrontend_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterMicroFrontend_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterMicroFrontend", field, false, false, "String")
+}
+
+func (ec *executionContext) _ClusterMicroFrontend_version(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.ClusterMicroFrontend) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterMicroFrontend_version(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Version, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterMicroFrontend_version(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterMicroFrontend", field, false, false, "String")
+}
+
+func (ec *executionContext) _ClusterMicroFrontend_category(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.ClusterMicroFrontend) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterMicroFrontend_category(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Category, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterMicroFrontend_category(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterMicroFrontend", field, false, false, "String")
+}
+
+func (ec *executionContext) _ClusterMicroFrontend_viewBaseUrl(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.ClusterMicroFrontend) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterMicroFrontend_viewBaseUrl(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ViewBaseURL, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterMicroFrontend_viewBaseUrl(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterMicroFrontend", field, false, false, "String")
+}
+
+func (ec *executionContext) _ClusterMicroFrontend_placement(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.ClusterMicroFrontend) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterMicroFrontend_placement(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Placement, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterMicroFrontend_placement(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterMicroFrontend", field, false, false, "String")
+}
+
+func (ec *executionContext) _ClusterMicroFrontend_preloadUrl(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.ClusterMicroFrontend) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterMicroFrontend_preloadUrl(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PreloadURL, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterMicroFrontend_preloadUrl(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterMicroFrontend", field, false, false, "String")
+}
+
+func (ec *executionContext) _ClusterMicroFrontend_navigationNodes(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.ClusterMicroFrontend) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterMicroFrontend_navigationNodes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.NavigationNodes, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v1alpha12.NavigationNode) graphql.Marshaler {
+			return ec.marshalNNavigationNode2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋuiᚋv1alpha1ᚐNavigationNodeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterMicroFrontend_navigationNodes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ClusterMicroFrontend",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_NavigationNode(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ClusterServiceBroker_name(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceBroker) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceBroker_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceBroker_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServiceBroker", field, false, false, "String")
+}
+
+func (ec *executionContext) _ClusterServiceBroker_status(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceBroker) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceBroker_status(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServiceBroker().Status(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ServiceBrokerStatus) graphql.Marshaler {
+			return ec.marshalNServiceBrokerStatus2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBrokerStatus(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceBroker_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ClusterServiceBroker",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBrokerStatus(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ClusterServiceBroker_creationTimestamp(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceBroker) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceBroker_creationTimestamp(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CreationTimestamp, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v v1.Time) graphql.Marshaler {
+			return ec.marshalNTimestamp2k8sᚗioᚋapimachineryᚋpkgᚋapisᚋmetaᚋv1ᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceBroker_creationTimestamp(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServiceBroker", field, false, false, "Timestamp")
+}
+
+func (ec *executionContext) _ClusterServiceBroker_url(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceBroker) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceBroker_url(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServiceBroker().URL(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceBroker_url(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServiceBroker", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterServiceBroker_labels(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceBroker) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceBroker_labels(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServiceBroker().Labels(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]string) graphql.Marshaler {
+			return ec.marshalNLabels2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceBroker_labels(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServiceBroker", field, true, true, "Labels")
+}
+
+func (ec *executionContext) _ClusterServiceBrokerEvent_type(ctx context.Context, field graphql.CollectedField, obj *ClusterServiceBrokerEvent) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceBrokerEvent_type(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Type, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v k8s.EventType) graphql.Marshaler {
+			return ec.marshalNSubscriptionEventType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚐEventType(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceBrokerEvent_type(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServiceBrokerEvent", field, false, false, "SubscriptionEventType")
+}
+
+func (ec *executionContext) _ClusterServiceBrokerEvent_clusterServiceBroker(ctx context.Context, field graphql.CollectedField, obj *ClusterServiceBrokerEvent) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceBrokerEvent_clusterServiceBroker(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ClusterServiceBroker, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ClusterServiceBroker) graphql.Marshaler {
+			return ec.marshalNClusterServiceBroker2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServiceBroker(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceBrokerEvent_clusterServiceBroker(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ClusterServiceBrokerEvent",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ClusterServiceBroker(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ClusterServiceClass_name(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceClass_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceClass_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServiceClass", field, false, false, "String")
+}
+
+func (ec *executionContext) _ClusterServiceClass_externalName(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceClass_externalName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServiceClass().ExternalName(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceClass_externalName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServiceClass", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterServiceClass_displayName(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceClass_displayName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServiceClass().DisplayName(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceClass_displayName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServiceClass", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterServiceClass_creationTimestamp(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceClass_creationTimestamp(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CreationTimestamp, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v v1.Time) graphql.Marshaler {
+			return ec.marshalNTimestamp2k8sᚗioᚋapimachineryᚋpkgᚋapisᚋmetaᚋv1ᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceClass_creationTimestamp(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServiceClass", field, false, false, "Timestamp")
+}
+
+func (ec *executionContext) _ClusterServiceClass_description(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceClass_description(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServiceClass().Description(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceClass_description(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServiceClass", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterServiceClass_longDescription(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceClass_longDescription(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServiceClass().LongDescription(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceClass_longDescription(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServiceClass", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterServiceClass_imageUrl(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceClass_imageUrl(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServiceClass().ImageURL(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceClass_imageUrl(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServiceClass", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterServiceClass_documentationUrl(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceClass_documentationUrl(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServiceClass().DocumentationURL(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceClass_documentationUrl(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServiceClass", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterServiceClass_supportUrl(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceClass_supportUrl(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServiceClass().SupportURL(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceClass_supportUrl(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServiceClass", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterServiceClass_providerDisplayName(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceClass_providerDisplayName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServiceClass().ProviderDisplayName(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceClass_providerDisplayName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServiceClass", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterServiceClass_tags(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceClass_tags(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServiceClass().Tags(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceClass_tags(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServiceClass", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterServiceClass_labels(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceClass_labels(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServiceClass().Labels(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]string) graphql.Marshaler {
+			return ec.marshalNLabels2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceClass_labels(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServiceClass", field, true, true, "Labels")
+}
+
+func (ec *executionContext) _ClusterServiceClass_plans(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceClass_plans(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServiceClass().Plans(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v1beta11.ClusterServicePlan) graphql.Marshaler {
+			return ec.marshalNClusterServicePlan2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServicePlanᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceClass_plans(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ClusterServiceClass",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ClusterServicePlan(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ClusterServiceClass_activated(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceClass_activated(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.ClusterServiceClass().Activated(ctx, obj, fc.Args["namespace"].(*string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceClass_activated(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ClusterServiceClass",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return nil, errors.New("field of type Boolean does not have child fields")
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_ClusterServiceClass_activated_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ClusterServiceClass_instances(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceClass_instances(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.ClusterServiceClass().Instances(ctx, obj, fc.Args["namespace"].(*string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v1beta11.ServiceInstance) graphql.Marshaler {
+			return ec.marshalNServiceInstance2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceInstanceᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceClass_instances(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ClusterServiceClass",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceInstance(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_ClusterServiceClass_instances_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ClusterServiceClass_clusterAssetGroup(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceClass_clusterAssetGroup(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServiceClass().ClusterAssetGroup(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta1.ClusterAssetGroup) graphql.Marshaler {
+			return ec.marshalOClusterAssetGroup2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐClusterAssetGroup(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceClass_clusterAssetGroup(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ClusterServiceClass",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ClusterAssetGroup(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ClusterServicePlan_name(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServicePlan) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServicePlan_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServicePlan_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServicePlan", field, false, false, "String")
+}
+
+func (ec *executionContext) _ClusterServicePlan_displayName(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServicePlan) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServicePlan_displayName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServicePlan().DisplayName(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServicePlan_displayName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServicePlan", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterServicePlan_externalName(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServicePlan) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServicePlan_externalName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServicePlan().ExternalName(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServicePlan_externalName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServicePlan", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterServicePlan_description(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServicePlan) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServicePlan_description(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServicePlan().Description(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServicePlan_description(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServicePlan", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterServicePlan_relatedClusterServiceClassName(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServicePlan) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServicePlan_relatedClusterServiceClassName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServicePlan().RelatedClusterServiceClassName(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServicePlan_relatedClusterServiceClassName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServicePlan", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterServicePlan_instanceCreateParameterSchema(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServicePlan) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServicePlan_instanceCreateParameterSchema(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServicePlan().InstanceCreateParameterSchema(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return ec.marshalOJSON2map(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServicePlan_instanceCreateParameterSchema(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServicePlan", field, true, true, "JSON")
+}
+
+func (ec *executionContext) _ClusterServicePlan_bindingCreateParameterSchema(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServicePlan) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServicePlan_bindingCreateParameterSchema(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServicePlan().BindingCreateParameterSchema(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return ec.marshalOJSON2map(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServicePlan_bindingCreateParameterSchema(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServicePlan", field, true, true, "JSON")
+}
+
+func (ec *executionContext) _ClusterServicePlan_clusterAssetGroup(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServicePlan) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServicePlan_clusterAssetGroup(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServicePlan().ClusterAssetGroup(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta1.ClusterAssetGroup) graphql.Marshaler {
+			return ec.marshalOClusterAssetGroup2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐClusterAssetGroup(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServicePlan_clusterAssetGroup(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ClusterServicePlan",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ClusterAssetGroup(ctx, field)
 		},
 	}
 	return fc, nil
@@ -6230,6 +15344,415 @@ func (ec *executionContext) fieldContext_Condition_lastTransitionTime(_ context.
 	return graphql.NewScalarFieldContext("Condition", field, true, true, "Timestamp")
 }
 
+func (ec *executionContext) _ConnectApplicationOutput_application(ctx context.Context, field graphql.CollectedField, obj *ConnectApplicationOutput) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ConnectApplicationOutput_application(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Application, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ConnectApplicationOutput_application(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ConnectApplicationOutput", field, false, false, "String")
+}
+
+func (ec *executionContext) _ConnectApplicationOutput_namespace(ctx context.Context, field graphql.CollectedField, obj *ConnectApplicationOutput) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ConnectApplicationOutput_namespace(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Namespace, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ConnectApplicationOutput_namespace(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ConnectApplicationOutput", field, false, false, "String")
+}
+
+func (ec *executionContext) _ConnectApplicationOutput_objects(ctx context.Context, field graphql.CollectedField, obj *ConnectApplicationOutput) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ConnectApplicationOutput_objects(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Objects, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []ConnectedObject) graphql.Marshaler {
+			return ec.marshalNConnectedObject2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectedObjectᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ConnectApplicationOutput_objects(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ConnectApplicationOutput",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ConnectedObject(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ConnectApplicationOutput_path(ctx context.Context, field graphql.CollectedField, obj *ConnectApplicationOutput) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ConnectApplicationOutput_path(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ConnectApplicationOutput().Path(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *eventmesh.Path) graphql.Marshaler {
+			return ec.marshalOMeshPath2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋeventmeshᚐPath(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ConnectApplicationOutput_path(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ConnectApplicationOutput",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_MeshPath(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ConnectedObject_kind(ctx context.Context, field graphql.CollectedField, obj *ConnectedObject) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ConnectedObject_kind(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Kind, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ConnectedObject_kind(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ConnectedObject", field, false, false, "String")
+}
+
+func (ec *executionContext) _ConnectedObject_namespace(ctx context.Context, field graphql.CollectedField, obj *ConnectedObject) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ConnectedObject_namespace(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Namespace, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ConnectedObject_namespace(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ConnectedObject", field, false, false, "String")
+}
+
+func (ec *executionContext) _ConnectedObject_name(ctx context.Context, field graphql.CollectedField, obj *ConnectedObject) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ConnectedObject_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ConnectedObject_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ConnectedObject", field, false, false, "String")
+}
+
+func (ec *executionContext) _ConnectedObject_outcome(ctx context.Context, field graphql.CollectedField, obj *ConnectedObject) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ConnectedObject_outcome(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Outcome, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v ConnectOutcome) graphql.Marshaler {
+			return ec.marshalNConnectOutcome2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectOutcome(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ConnectedObject_outcome(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ConnectedObject", field, false, false, "ConnectOutcome")
+}
+
+func (ec *executionContext) _ConnectorService_url(ctx context.Context, field graphql.CollectedField, obj *ConnectorService) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ConnectorService_url(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.URL, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ConnectorService_url(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ConnectorService", field, false, false, "String")
+}
+
+func (ec *executionContext) _Container_name(ctx context.Context, field graphql.CollectedField, obj *v14.Container) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Container_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Container_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Container", field, false, false, "String")
+}
+
+func (ec *executionContext) _Container_image(ctx context.Context, field graphql.CollectedField, obj *v14.Container) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Container_image(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Image, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Container_image(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Container", field, false, false, "String")
+}
+
+func (ec *executionContext) _ContainerState_state(ctx context.Context, field graphql.CollectedField, obj *ContainerState) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ContainerState_state(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.State, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v ContainerStateType) graphql.Marshaler {
+			return ec.marshalNContainerStateType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐContainerStateType(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ContainerState_state(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ContainerState", field, false, false, "ContainerStateType")
+}
+
+func (ec *executionContext) _ContainerState_reason(ctx context.Context, field graphql.CollectedField, obj *ContainerState) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ContainerState_reason(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Reason, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ContainerState_reason(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ContainerState", field, false, false, "String")
+}
+
+func (ec *executionContext) _ContainerState_message(ctx context.Context, field graphql.CollectedField, obj *ContainerState) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ContainerState_message(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Message, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ContainerState_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ContainerState", field, false, false, "String")
+}
+
+func (ec *executionContext) _CreateServiceBindingOutput_name(ctx context.Context, field graphql.CollectedField, obj *CreateServiceBindingOutput) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CreateServiceBindingOutput_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CreateServiceBindingOutput_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CreateServiceBindingOutput", field, false, false, "String")
+}
+
+func (ec *executionContext) _CreateServiceBindingOutput_serviceInstanceName(ctx context.Context, field graphql.CollectedField, obj *CreateServiceBindingOutput) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CreateServiceBindingOutput_serviceInstanceName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ServiceInstanceName, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CreateServiceBindingOutput_serviceInstanceName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CreateServiceBindingOutput", field, false, false, "String")
+}
+
+func (ec *executionContext) _CreateServiceBindingOutput_namespace(ctx context.Context, field graphql.CollectedField, obj *CreateServiceBindingOutput) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CreateServiceBindingOutput_namespace(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Namespace, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CreateServiceBindingOutput_namespace(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CreateServiceBindingOutput", field, false, false, "String")
+}
+
 func (ec *executionContext) _DeleteApplicationOutput_name(ctx context.Context, field graphql.CollectedField, obj *DeleteApplicationOutput) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -6251,6 +15774,617 @@ func (ec *executionContext) _DeleteApplicationOutput_name(ctx context.Context, f
 }
 func (ec *executionContext) fieldContext_DeleteApplicationOutput_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("DeleteApplicationOutput", field, false, false, "String")
+}
+
+func (ec *executionContext) _DeleteServiceBindingOutput_name(ctx context.Context, field graphql.CollectedField, obj *DeleteServiceBindingOutput) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DeleteServiceBindingOutput_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DeleteServiceBindingOutput_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DeleteServiceBindingOutput", field, false, false, "String")
+}
+
+func (ec *executionContext) _DeleteServiceBindingOutput_namespace(ctx context.Context, field graphql.CollectedField, obj *DeleteServiceBindingOutput) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DeleteServiceBindingOutput_namespace(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Namespace, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DeleteServiceBindingOutput_namespace(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DeleteServiceBindingOutput", field, false, false, "String")
+}
+
+func (ec *executionContext) _Delivery_retry(ctx context.Context, field graphql.CollectedField, obj *v12.DeliverySpec) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Delivery_retry(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Retry, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int32) graphql.Marshaler {
+			return ec.marshalOInt2ᚖint32(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Delivery_retry(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Delivery", field, false, false, "Int")
+}
+
+func (ec *executionContext) _Delivery_backoffPolicy(ctx context.Context, field graphql.CollectedField, obj *v12.DeliverySpec) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Delivery_backoffPolicy(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.BackoffPolicy, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v12.BackoffPolicyType) graphql.Marshaler {
+			return ec.marshalOBackoffPolicy2ᚖknativeᚗdevᚋeventingᚋpkgᚋapisᚋduckᚋv1ᚐBackoffPolicyType(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Delivery_backoffPolicy(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Delivery", field, false, false, "BackoffPolicy")
+}
+
+func (ec *executionContext) _Delivery_backoffDelay(ctx context.Context, field graphql.CollectedField, obj *v12.DeliverySpec) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Delivery_backoffDelay(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.BackoffDelay, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Delivery_backoffDelay(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Delivery", field, false, false, "String")
+}
+
+func (ec *executionContext) _Delivery_timeout(ctx context.Context, field graphql.CollectedField, obj *v12.DeliverySpec) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Delivery_timeout(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Timeout, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Delivery_timeout(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Delivery", field, false, false, "String")
+}
+
+func (ec *executionContext) _Delivery_deadLetterSink(ctx context.Context, field graphql.CollectedField, obj *v12.DeliverySpec) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Delivery_deadLetterSink(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.DeadLetterSink, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v16.Destination) graphql.Marshaler {
+			return ec.marshalOSubscriber2ᚖknativeᚗdevᚋpkgᚋapisᚋduckᚋv1ᚐDestination(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Delivery_deadLetterSink(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Delivery",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Subscriber(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Deployment_name(ctx context.Context, field graphql.CollectedField, obj *v13.Deployment) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Deployment_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Deployment_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Deployment", field, false, false, "String")
+}
+
+func (ec *executionContext) _Deployment_namespace(ctx context.Context, field graphql.CollectedField, obj *v13.Deployment) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Deployment_namespace(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Namespace, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Deployment_namespace(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Deployment", field, false, false, "String")
+}
+
+func (ec *executionContext) _Deployment_creationTimestamp(ctx context.Context, field graphql.CollectedField, obj *v13.Deployment) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Deployment_creationTimestamp(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CreationTimestamp, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v v1.Time) graphql.Marshaler {
+			return ec.marshalNTimestamp2k8sᚗioᚋapimachineryᚋpkgᚋapisᚋmetaᚋv1ᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Deployment_creationTimestamp(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Deployment", field, false, false, "Timestamp")
+}
+
+func (ec *executionContext) _Deployment_status(ctx context.Context, field graphql.CollectedField, obj *v13.Deployment) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Deployment_status(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Status, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v v13.DeploymentStatus) graphql.Marshaler {
+			return ec.marshalNDeploymentStatus2k8sᚗioᚋapiᚋappsᚋv1ᚐDeploymentStatus(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Deployment_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Deployment",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_DeploymentStatus(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Deployment_labels(ctx context.Context, field graphql.CollectedField, obj *v13.Deployment) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Deployment_labels(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Deployment().Labels(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]string) graphql.Marshaler {
+			return ec.marshalNLabels2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Deployment_labels(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Deployment", field, true, true, "Labels")
+}
+
+func (ec *executionContext) _Deployment_containers(ctx context.Context, field graphql.CollectedField, obj *v13.Deployment) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Deployment_containers(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Deployment().Containers(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v14.Container) graphql.Marshaler {
+			return ec.marshalNContainer2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐContainerᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Deployment_containers(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Deployment",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Container(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Deployment_boundServiceInstanceNames(ctx context.Context, field graphql.CollectedField, obj *v13.Deployment) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Deployment_boundServiceInstanceNames(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Deployment().BoundServiceInstanceNames(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalOString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Deployment_boundServiceInstanceNames(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Deployment", field, true, true, "String")
+}
+
+func (ec *executionContext) _DeploymentCondition_status(ctx context.Context, field graphql.CollectedField, obj *v13.DeploymentCondition) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DeploymentCondition_status(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.DeploymentCondition().Status(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DeploymentCondition_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DeploymentCondition", field, true, true, "String")
+}
+
+func (ec *executionContext) _DeploymentCondition_type(ctx context.Context, field graphql.CollectedField, obj *v13.DeploymentCondition) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DeploymentCondition_type(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.DeploymentCondition().Type(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DeploymentCondition_type(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DeploymentCondition", field, true, true, "String")
+}
+
+func (ec *executionContext) _DeploymentCondition_lastTransitionTimestamp(ctx context.Context, field graphql.CollectedField, obj *v13.DeploymentCondition) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DeploymentCondition_lastTransitionTimestamp(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.LastTransitionTime, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v v1.Time) graphql.Marshaler {
+			return ec.marshalNTimestamp2k8sᚗioᚋapimachineryᚋpkgᚋapisᚋmetaᚋv1ᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DeploymentCondition_lastTransitionTimestamp(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DeploymentCondition", field, false, false, "Timestamp")
+}
+
+func (ec *executionContext) _DeploymentCondition_lastUpdateTimestamp(ctx context.Context, field graphql.CollectedField, obj *v13.DeploymentCondition) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DeploymentCondition_lastUpdateTimestamp(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.LastUpdateTime, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v v1.Time) graphql.Marshaler {
+			return ec.marshalNTimestamp2k8sᚗioᚋapimachineryᚋpkgᚋapisᚋmetaᚋv1ᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DeploymentCondition_lastUpdateTimestamp(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DeploymentCondition", field, false, false, "Timestamp")
+}
+
+func (ec *executionContext) _DeploymentCondition_message(ctx context.Context, field graphql.CollectedField, obj *v13.DeploymentCondition) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DeploymentCondition_message(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Message, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DeploymentCondition_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DeploymentCondition", field, false, false, "String")
+}
+
+func (ec *executionContext) _DeploymentCondition_reason(ctx context.Context, field graphql.CollectedField, obj *v13.DeploymentCondition) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DeploymentCondition_reason(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Reason, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DeploymentCondition_reason(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DeploymentCondition", field, false, false, "String")
+}
+
+func (ec *executionContext) _DeploymentStatus_replicas(ctx context.Context, field graphql.CollectedField, obj *v13.DeploymentStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DeploymentStatus_replicas(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Replicas, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int32) graphql.Marshaler {
+			return ec.marshalNInt2int32(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DeploymentStatus_replicas(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DeploymentStatus", field, false, false, "Int")
+}
+
+func (ec *executionContext) _DeploymentStatus_updatedReplicas(ctx context.Context, field graphql.CollectedField, obj *v13.DeploymentStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DeploymentStatus_updatedReplicas(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.UpdatedReplicas, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int32) graphql.Marshaler {
+			return ec.marshalNInt2int32(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DeploymentStatus_updatedReplicas(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DeploymentStatus", field, false, false, "Int")
+}
+
+func (ec *executionContext) _DeploymentStatus_readyReplicas(ctx context.Context, field graphql.CollectedField, obj *v13.DeploymentStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DeploymentStatus_readyReplicas(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ReadyReplicas, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int32) graphql.Marshaler {
+			return ec.marshalNInt2int32(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DeploymentStatus_readyReplicas(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DeploymentStatus", field, false, false, "Int")
+}
+
+func (ec *executionContext) _DeploymentStatus_availableReplicas(ctx context.Context, field graphql.CollectedField, obj *v13.DeploymentStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DeploymentStatus_availableReplicas(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.AvailableReplicas, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int32) graphql.Marshaler {
+			return ec.marshalNInt2int32(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DeploymentStatus_availableReplicas(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DeploymentStatus", field, false, false, "Int")
+}
+
+func (ec *executionContext) _DeploymentStatus_conditions(ctx context.Context, field graphql.CollectedField, obj *v13.DeploymentStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DeploymentStatus_conditions(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Conditions, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v13.DeploymentCondition) graphql.Marshaler {
+			return ec.marshalNDeploymentCondition2ᚕk8sᚗioᚋapiᚋappsᚋv1ᚐDeploymentConditionᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DeploymentStatus_conditions(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "DeploymentStatus",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_DeploymentCondition(ctx, field)
+		},
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _EnabledApplicationService_id(ctx context.Context, field graphql.CollectedField, obj *EnabledApplicationService) (ret graphql.Marshaler) {
@@ -6320,6 +16454,29 @@ func (ec *executionContext) _EnabledApplicationService_exist(ctx context.Context
 }
 func (ec *executionContext) fieldContext_EnabledApplicationService_exist(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("EnabledApplicationService", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _EnvPrefix_name(ctx context.Context, field graphql.CollectedField, obj *v1alpha13.EnvPrefix) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_EnvPrefix_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_EnvPrefix_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("EnvPrefix", field, false, false, "String")
 }
 
 func (ec *executionContext) _EventActivation_name(ctx context.Context, field graphql.CollectedField, obj *v1alpha1.EventActivation) (ret graphql.Marshaler) {
@@ -6515,6 +16672,190 @@ func (ec *executionContext) fieldContext_EventActivationEvent_schema(_ context.C
 	return graphql.NewScalarFieldContext("EventActivationEvent", field, false, false, "JSON")
 }
 
+func (ec *executionContext) _EventType_application(ctx context.Context, field graphql.CollectedField, obj *EventType) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_EventType_application(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Application, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_EventType_application(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("EventType", field, false, false, "String")
+}
+
+func (ec *executionContext) _EventType_service(ctx context.Context, field graphql.CollectedField, obj *EventType) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_EventType_service(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Service, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_EventType_service(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("EventType", field, false, false, "String")
+}
+
+func (ec *executionContext) _EventType_type(ctx context.Context, field graphql.CollectedField, obj *EventType) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_EventType_type(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Type, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_EventType_type(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("EventType", field, false, false, "String")
+}
+
+func (ec *executionContext) _EventType_version(ctx context.Context, field graphql.CollectedField, obj *EventType) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_EventType_version(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Version, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_EventType_version(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("EventType", field, false, false, "String")
+}
+
+func (ec *executionContext) _EventType_description(ctx context.Context, field graphql.CollectedField, obj *EventType) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_EventType_description(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Description, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_EventType_description(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("EventType", field, false, false, "String")
+}
+
+func (ec *executionContext) _EventType_schema(ctx context.Context, field graphql.CollectedField, obj *EventType) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_EventType_schema(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Schema, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return ec.marshalNJSON2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_EventType_schema(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("EventType", field, false, false, "JSON")
+}
+
+func (ec *executionContext) _File_url(ctx context.Context, field graphql.CollectedField, obj *File) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_File_url(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.URL, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_File_url(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("File", field, false, false, "String")
+}
+
+func (ec *executionContext) _File_metadata(ctx context.Context, field graphql.CollectedField, obj *File) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_File_metadata(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Metadata, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return ec.marshalNJSON2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_File_metadata(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("File", field, false, false, "JSON")
+}
+
 func (ec *executionContext) _Function_name(ctx context.Context, field graphql.CollectedField, obj *v1alpha11.Function) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -6665,7 +17006,7 @@ func (ec *executionContext) _Function_env(ctx context.Context, field graphql.Col
 			return ec.Resolvers.Function().Env(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []v12.EnvVar) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v []v14.EnvVar) graphql.Marshaler {
 			return ec.marshalNFunctionEnv2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐEnvVarᚄ(ctx, selections, v)
 		},
 		true,
@@ -6905,7 +17246,7 @@ func (ec *executionContext) fieldContext_Function_status(_ context.Context, fiel
 	return fc, nil
 }
 
-func (ec *executionContext) _FunctionEnv_name(ctx context.Context, field graphql.CollectedField, obj *v12.EnvVar) (ret graphql.Marshaler) {
+func (ec *executionContext) _FunctionEnv_name(ctx context.Context, field graphql.CollectedField, obj *v14.EnvVar) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -6928,7 +17269,7 @@ func (ec *executionContext) fieldContext_FunctionEnv_name(_ context.Context, fie
 	return graphql.NewScalarFieldContext("FunctionEnv", field, false, false, "String")
 }
 
-func (ec *executionContext) _FunctionEnv_value(ctx context.Context, field graphql.CollectedField, obj *v12.EnvVar) (ret graphql.Marshaler) {
+func (ec *executionContext) _FunctionEnv_value(ctx context.Context, field graphql.CollectedField, obj *v14.EnvVar) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -6951,7 +17292,7 @@ func (ec *executionContext) fieldContext_FunctionEnv_value(_ context.Context, fi
 	return graphql.NewScalarFieldContext("FunctionEnv", field, false, false, "String")
 }
 
-func (ec *executionContext) _FunctionEnv_valueFrom(ctx context.Context, field graphql.CollectedField, obj *v12.EnvVar) (ret graphql.Marshaler) {
+func (ec *executionContext) _FunctionEnv_valueFrom(ctx context.Context, field graphql.CollectedField, obj *v14.EnvVar) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -7073,6 +17414,61 @@ func (ec *executionContext) _FunctionEnvValueFrom_optional(ctx context.Context, 
 }
 func (ec *executionContext) fieldContext_FunctionEnvValueFrom_optional(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("FunctionEnvValueFrom", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _FunctionEvent_type(ctx context.Context, field graphql.CollectedField, obj *FunctionEvent) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_FunctionEvent_type(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Type, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v k8s.EventType) graphql.Marshaler {
+			return ec.marshalNSubscriptionEventType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚐEventType(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_FunctionEvent_type(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FunctionEvent", field, false, false, "SubscriptionEventType")
+}
+
+func (ec *executionContext) _FunctionEvent_function(ctx context.Context, field graphql.CollectedField, obj *FunctionEvent) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_FunctionEvent_function(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Function, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1alpha11.Function) graphql.Marshaler {
+			return ec.marshalNFunction2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋserverlessᚋv1alpha1ᚐFunction(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_FunctionEvent_function(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "FunctionEvent",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Function(ctx, field)
+		},
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _FunctionLogLine_time(ctx context.Context, field graphql.CollectedField, obj *eventmesh.LogLine) (ret graphql.Marshaler) {
@@ -7367,6 +17763,359 @@ func (ec *executionContext) _FunctionStatus_message(ctx context.Context, field g
 }
 func (ec *executionContext) fieldContext_FunctionStatus_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("FunctionStatus", field, false, false, "String")
+}
+
+func (ec *executionContext) _LimitRange_name(ctx context.Context, field graphql.CollectedField, obj *v14.LimitRange) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_LimitRange_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_LimitRange_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("LimitRange", field, false, false, "String")
+}
+
+func (ec *executionContext) _LimitRange_spec(ctx context.Context, field graphql.CollectedField, obj *v14.LimitRange) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_LimitRange_spec(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Spec, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v v14.LimitRangeSpec) graphql.Marshaler {
+			return ec.marshalNLimitRangeSpec2k8sᚗioᚋapiᚋcoreᚋv1ᚐLimitRangeSpec(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_LimitRange_spec(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "LimitRange",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_LimitRangeSpec(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _LimitRange_json(ctx context.Context, field graphql.CollectedField, obj *v14.LimitRange) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_LimitRange_json(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.LimitRange().JSON(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return ec.marshalNJSON2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_LimitRange_json(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("LimitRange", field, true, true, "JSON")
+}
+
+func (ec *executionContext) _LimitRangeItem_type(ctx context.Context, field graphql.CollectedField, obj *v14.LimitRangeItem) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_LimitRangeItem_type(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Type, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v v14.LimitType) graphql.Marshaler {
+			return ec.marshalNLimitType2k8sᚗioᚋapiᚋcoreᚋv1ᚐLimitType(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_LimitRangeItem_type(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("LimitRangeItem", field, false, false, "LimitType")
+}
+
+func (ec *executionContext) _LimitRangeItem_max(ctx context.Context, field graphql.CollectedField, obj *v14.LimitRangeItem) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_LimitRangeItem_max(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.LimitRangeItem().Max(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ResourceLimits) graphql.Marshaler {
+			return ec.marshalNResourceLimits2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐResourceLimits(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_LimitRangeItem_max(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "LimitRangeItem",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ResourceLimits(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _LimitRangeItem_default(ctx context.Context, field graphql.CollectedField, obj *v14.LimitRangeItem) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_LimitRangeItem_default(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.LimitRangeItem().Default(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ResourceLimits) graphql.Marshaler {
+			return ec.marshalNResourceLimits2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐResourceLimits(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_LimitRangeItem_default(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "LimitRangeItem",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ResourceLimits(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _LimitRangeItem_defaultRequest(ctx context.Context, field graphql.CollectedField, obj *v14.LimitRangeItem) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_LimitRangeItem_defaultRequest(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.LimitRangeItem().DefaultRequest(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ResourceLimits) graphql.Marshaler {
+			return ec.marshalNResourceLimits2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐResourceLimits(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_LimitRangeItem_defaultRequest(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "LimitRangeItem",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ResourceLimits(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _LimitRangeSpec_limits(ctx context.Context, field graphql.CollectedField, obj *v14.LimitRangeSpec) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_LimitRangeSpec_limits(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.LimitRangeSpec().Limits(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v14.LimitRangeItem) graphql.Marshaler {
+			return ec.marshalNLimitRangeItem2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐLimitRangeItemᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_LimitRangeSpec_limits(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "LimitRangeSpec",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_LimitRangeItem(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _LoadBalancerIngress_ip(ctx context.Context, field graphql.CollectedField, obj *v14.LoadBalancerIngress) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_LoadBalancerIngress_ip(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.IP, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_LoadBalancerIngress_ip(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("LoadBalancerIngress", field, false, false, "String")
+}
+
+func (ec *executionContext) _LoadBalancerIngress_hostName(ctx context.Context, field graphql.CollectedField, obj *v14.LoadBalancerIngress) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_LoadBalancerIngress_hostName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Hostname, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_LoadBalancerIngress_hostName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("LoadBalancerIngress", field, false, false, "String")
+}
+
+func (ec *executionContext) _LoadBalancerStatus_ingress(ctx context.Context, field graphql.CollectedField, obj *v14.LoadBalancerStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_LoadBalancerStatus_ingress(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Ingress, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v14.LoadBalancerIngress) graphql.Marshaler {
+			return ec.marshalNLoadBalancerIngress2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐLoadBalancerIngressᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_LoadBalancerStatus_ingress(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "LoadBalancerStatus",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_LoadBalancerIngress(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _LocalObjectReference_kind(ctx context.Context, field graphql.CollectedField, obj *v1alpha13.LocalReferenceByKindAndName) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_LocalObjectReference_kind(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Kind, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_LocalObjectReference_kind(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("LocalObjectReference", field, false, false, "String")
+}
+
+func (ec *executionContext) _LocalObjectReference_name(ctx context.Context, field graphql.CollectedField, obj *v1alpha13.LocalReferenceByKindAndName) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_LocalObjectReference_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_LocalObjectReference_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("LocalObjectReference", field, false, false, "String")
 }
 
 func (ec *executionContext) _MeshObject_kind(ctx context.Context, field graphql.CollectedField, obj *eventmesh.StageObject) (ret graphql.Marshaler) {
@@ -7764,6 +18513,130 @@ func (ec *executionContext) fieldContext_MeshStatusEvent_path(_ context.Context,
 	return fc, nil
 }
 
+func (ec *executionContext) _MicroFrontend_name(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.MicroFrontend) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_MicroFrontend_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_MicroFrontend_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("MicroFrontend", field, false, false, "String")
+}
+
+func (ec *executionContext) _MicroFrontend_version(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.MicroFrontend) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_MicroFrontend_version(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Version, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_MicroFrontend_version(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("MicroFrontend", field, false, false, "String")
+}
+
+func (ec *executionContext) _MicroFrontend_category(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.MicroFrontend) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_MicroFrontend_category(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Category, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_MicroFrontend_category(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("MicroFrontend", field, false, false, "String")
+}
+
+func (ec *executionContext) _MicroFrontend_viewBaseUrl(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.MicroFrontend) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_MicroFrontend_viewBaseUrl(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ViewBaseURL, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_MicroFrontend_viewBaseUrl(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("MicroFrontend", field, false, false, "String")
+}
+
+func (ec *executionContext) _MicroFrontend_navigationNodes(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.MicroFrontend) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_MicroFrontend_navigationNodes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.NavigationNodes, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v1alpha12.NavigationNode) graphql.Marshaler {
+			return ec.marshalNNavigationNode2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋuiᚋv1alpha1ᚐNavigationNodeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_MicroFrontend_navigationNodes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "MicroFrontend",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_NavigationNode(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Mutation_createApplication(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -7808,6 +18681,50 @@ func (ec *executionContext) fieldContext_Mutation_createApplication(ctx context.
 	return fc, nil
 }
 
+func (ec *executionContext) _Mutation_updateApplication(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_updateApplication(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().UpdateApplication(ctx, fc.Args["name"].(string), fc.Args["description"].(*string), fc.Args["labels"].(map[string]string), fc.Args["dryRun"].(*bool))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ApplicationMutationOutput) graphql.Marshaler {
+			return ec.marshalNApplicationMutationOutput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐApplicationMutationOutput(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_updateApplication(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ApplicationMutationOutput(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_updateApplication_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Mutation_deleteApplication(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -7818,7 +18735,7 @@ func (ec *executionContext) _Mutation_deleteApplication(ctx context.Context, fie
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Mutation().DeleteApplication(ctx, fc.Args["name"].(string))
+			return ec.Resolvers.Mutation().DeleteApplication(ctx, fc.Args["name"].(string), fc.Args["dryRun"].(*bool))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *DeleteApplicationOutput) graphql.Marshaler {
@@ -7862,7 +18779,7 @@ func (ec *executionContext) _Mutation_registerApplicationService(ctx context.Con
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Mutation().RegisterApplicationService(ctx, fc.Args["application"].(string), fc.Args["service"].(ApplicationServiceInput))
+			return ec.Resolvers.Mutation().RegisterApplicationService(ctx, fc.Args["application"].(string), fc.Args["service"].(ApplicationServiceInput), fc.Args["dryRun"].(*bool))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *v1alpha1.Service) graphql.Marshaler {
@@ -7906,7 +18823,7 @@ func (ec *executionContext) _Mutation_unregisterApplicationService(ctx context.C
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Mutation().UnregisterApplicationService(ctx, fc.Args["application"].(string), fc.Args["id"].(string))
+			return ec.Resolvers.Mutation().UnregisterApplicationService(ctx, fc.Args["application"].(string), fc.Args["id"].(string), fc.Args["dryRun"].(*bool))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *v1alpha1.Service) graphql.Marshaler {
@@ -7950,7 +18867,7 @@ func (ec *executionContext) _Mutation_enableApplication(ctx context.Context, fie
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Mutation().EnableApplication(ctx, fc.Args["application"].(string), fc.Args["namespace"].(string), fc.Args["allServices"].(*bool), fc.Args["services"].([]*v1alpha1.ApplicationMappingService))
+			return ec.Resolvers.Mutation().EnableApplication(ctx, fc.Args["application"].(string), fc.Args["namespace"].(string), fc.Args["allServices"].(*bool), fc.Args["services"].([]*v1alpha1.ApplicationMappingService), fc.Args["dryRun"].(*bool))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *ApplicationMapping) graphql.Marshaler {
@@ -7984,6 +18901,50 @@ func (ec *executionContext) fieldContext_Mutation_enableApplication(ctx context.
 	return fc, nil
 }
 
+func (ec *executionContext) _Mutation_overloadApplication(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_overloadApplication(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().OverloadApplication(ctx, fc.Args["application"].(string), fc.Args["namespace"].(string), fc.Args["allServices"].(*bool), fc.Args["services"].([]*v1alpha1.ApplicationMappingService), fc.Args["dryRun"].(*bool))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ApplicationMapping) graphql.Marshaler {
+			return ec.marshalOApplicationMapping2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐApplicationMapping(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_overloadApplication(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ApplicationMapping(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_overloadApplication_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Mutation_disableApplication(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -7994,7 +18955,7 @@ func (ec *executionContext) _Mutation_disableApplication(ctx context.Context, fi
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Mutation().DisableApplication(ctx, fc.Args["application"].(string), fc.Args["namespace"].(string))
+			return ec.Resolvers.Mutation().DisableApplication(ctx, fc.Args["application"].(string), fc.Args["namespace"].(string), fc.Args["dryRun"].(*bool))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *ApplicationMapping) graphql.Marshaler {
@@ -8038,10 +18999,10 @@ func (ec *executionContext) _Mutation_createServiceInstance(ctx context.Context,
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Mutation().CreateServiceInstance(ctx, fc.Args["namespace"].(string), fc.Args["params"].(ServiceInstanceCreateInput))
+			return ec.Resolvers.Mutation().CreateServiceInstance(ctx, fc.Args["namespace"].(string), fc.Args["params"].(ServiceInstanceCreateInput), fc.Args["dryRun"].(*bool))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v1beta1.ServiceInstance) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ServiceInstance) graphql.Marshaler {
 			return ec.marshalOServiceInstance2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceInstance(ctx, selections, v)
 		},
 		true,
@@ -8082,10 +19043,10 @@ func (ec *executionContext) _Mutation_deleteServiceInstance(ctx context.Context,
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Mutation().DeleteServiceInstance(ctx, fc.Args["name"].(string), fc.Args["namespace"].(string))
+			return ec.Resolvers.Mutation().DeleteServiceInstance(ctx, fc.Args["name"].(string), fc.Args["namespace"].(string), fc.Args["dryRun"].(*bool))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v1beta1.ServiceInstance) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ServiceInstance) graphql.Marshaler {
 			return ec.marshalOServiceInstance2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceInstance(ctx, selections, v)
 		},
 		true,
@@ -8116,6 +19077,94 @@ func (ec *executionContext) fieldContext_Mutation_deleteServiceInstance(ctx cont
 	return fc, nil
 }
 
+func (ec *executionContext) _Mutation_createServiceBinding(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_createServiceBinding(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().CreateServiceBinding(ctx, fc.Args["serviceBindingName"].(*string), fc.Args["serviceInstanceName"].(string), fc.Args["namespace"].(string), fc.Args["parameters"].(map[string]any), fc.Args["dryRun"].(*bool))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *CreateServiceBindingOutput) graphql.Marshaler {
+			return ec.marshalOCreateServiceBindingOutput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐCreateServiceBindingOutput(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_createServiceBinding(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_CreateServiceBindingOutput(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_createServiceBinding_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_deleteServiceBinding(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_deleteServiceBinding(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().DeleteServiceBinding(ctx, fc.Args["serviceBindingName"].(string), fc.Args["namespace"].(string), fc.Args["dryRun"].(*bool))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *DeleteServiceBindingOutput) graphql.Marshaler {
+			return ec.marshalODeleteServiceBindingOutput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐDeleteServiceBindingOutput(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_deleteServiceBinding(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_DeleteServiceBindingOutput(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_deleteServiceBinding_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Mutation_createNamespace(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -8126,10 +19175,10 @@ func (ec *executionContext) _Mutation_createNamespace(ctx context.Context, field
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Mutation().CreateNamespace(ctx, fc.Args["name"].(string), fc.Args["labels"].(map[string]string))
+			return ec.Resolvers.Mutation().CreateNamespace(ctx, fc.Args["name"].(string), fc.Args["labels"].(map[string]string), fc.Args["dryRun"].(*bool))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v12.Namespace) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v14.Namespace) graphql.Marshaler {
 			return ec.marshalNNamespaceMutationOutput2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx, selections, v)
 		},
 		true,
@@ -8160,6 +19209,50 @@ func (ec *executionContext) fieldContext_Mutation_createNamespace(ctx context.Co
 	return fc, nil
 }
 
+func (ec *executionContext) _Mutation_updateNamespace(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_updateNamespace(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().UpdateNamespace(ctx, fc.Args["name"].(string), fc.Args["labels"].(map[string]string), fc.Args["dryRun"].(*bool))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v14.Namespace) graphql.Marshaler {
+			return ec.marshalNNamespaceMutationOutput2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_updateNamespace(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_NamespaceMutationOutput(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_updateNamespace_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Mutation_deleteNamespace(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -8170,10 +19263,10 @@ func (ec *executionContext) _Mutation_deleteNamespace(ctx context.Context, field
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Mutation().DeleteNamespace(ctx, fc.Args["name"].(string))
+			return ec.Resolvers.Mutation().DeleteNamespace(ctx, fc.Args["name"].(string), fc.Args["dryRun"].(*bool))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v12.Namespace) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v14.Namespace) graphql.Marshaler {
 			return ec.marshalONamespace2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx, selections, v)
 		},
 		true,
@@ -8204,6 +19297,138 @@ func (ec *executionContext) fieldContext_Mutation_deleteNamespace(ctx context.Co
 	return fc, nil
 }
 
+func (ec *executionContext) _Mutation_updateService(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_updateService(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().UpdateService(ctx, fc.Args["name"].(string), fc.Args["namespace"].(string), fc.Args["service"].(map[string]any), fc.Args["dryRun"].(*bool))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v14.Service) graphql.Marshaler {
+			return ec.marshalOService2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐService(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_updateService(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Service(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_updateService_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_deleteService(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_deleteService(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().DeleteService(ctx, fc.Args["name"].(string), fc.Args["namespace"].(string), fc.Args["dryRun"].(*bool))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v14.Service) graphql.Marshaler {
+			return ec.marshalOService2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐService(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_deleteService(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Service(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_deleteService_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_createResource(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_createResource(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().CreateResource(ctx, fc.Args["namespace"].(string), fc.Args["resource"].(map[string]any), fc.Args["dryRun"].(*bool))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return ec.marshalOJSON2map(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_createResource(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return nil, errors.New("field of type JSON does not have child fields")
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_createResource_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Mutation_createFunction(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -8214,7 +19439,7 @@ func (ec *executionContext) _Mutation_createFunction(ctx context.Context, field 
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Mutation().CreateFunction(ctx, fc.Args["name"].(string), fc.Args["namespace"].(string), fc.Args["params"].(FunctionMutationInput))
+			return ec.Resolvers.Mutation().CreateFunction(ctx, fc.Args["name"].(string), fc.Args["namespace"].(string), fc.Args["params"].(FunctionMutationInput), fc.Args["dryRun"].(*bool))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *v1alpha11.Function) graphql.Marshaler {
@@ -8248,6 +19473,50 @@ func (ec *executionContext) fieldContext_Mutation_createFunction(ctx context.Con
 	return fc, nil
 }
 
+func (ec *executionContext) _Mutation_updateFunction(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_updateFunction(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().UpdateFunction(ctx, fc.Args["name"].(string), fc.Args["namespace"].(string), fc.Args["params"].(FunctionMutationInput), fc.Args["dryRun"].(*bool))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1alpha11.Function) graphql.Marshaler {
+			return ec.marshalOFunction2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋserverlessᚋv1alpha1ᚐFunction(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_updateFunction(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Function(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_updateFunction_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Mutation_deleteFunction(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -8258,7 +19527,7 @@ func (ec *executionContext) _Mutation_deleteFunction(ctx context.Context, field 
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Mutation().DeleteFunction(ctx, fc.Args["namespace"].(string), fc.Args["function"].(FunctionMetadataInput))
+			return ec.Resolvers.Mutation().DeleteFunction(ctx, fc.Args["namespace"].(string), fc.Args["function"].(FunctionMetadataInput), fc.Args["dryRun"].(*bool))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *FunctionMetadata) graphql.Marshaler {
@@ -8292,6 +19561,50 @@ func (ec *executionContext) fieldContext_Mutation_deleteFunction(ctx context.Con
 	return fc, nil
 }
 
+func (ec *executionContext) _Mutation_deleteManyFunctions(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_deleteManyFunctions(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().DeleteManyFunctions(ctx, fc.Args["namespace"].(string), fc.Args["functions"].([]FunctionMetadataInput), fc.Args["dryRun"].(*bool))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []FunctionMetadata) graphql.Marshaler {
+			return ec.marshalOFunctionMetadata2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐFunctionMetadataᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_deleteManyFunctions(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_FunctionMetadata(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_deleteManyFunctions_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Mutation_createTrigger(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -8302,7 +19615,7 @@ func (ec *executionContext) _Mutation_createTrigger(ctx context.Context, field g
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Mutation().CreateTrigger(ctx, fc.Args["namespace"].(string), fc.Args["trigger"].(TriggerCreateInput), fc.Args["ownerRef"].([]v1.OwnerReference))
+			return ec.Resolvers.Mutation().CreateTrigger(ctx, fc.Args["namespace"].(string), fc.Args["trigger"].(TriggerCreateInput), fc.Args["ownerRef"].([]v1.OwnerReference), fc.Args["dryRun"].(*bool))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *v11.Trigger) graphql.Marshaler {
@@ -8346,7 +19659,7 @@ func (ec *executionContext) _Mutation_createManyTriggers(ctx context.Context, fi
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Mutation().CreateManyTriggers(ctx, fc.Args["namespace"].(string), fc.Args["triggers"].([]TriggerCreateInput), fc.Args["ownerRef"].([]v1.OwnerReference))
+			return ec.Resolvers.Mutation().CreateManyTriggers(ctx, fc.Args["namespace"].(string), fc.Args["triggers"].([]TriggerCreateInput), fc.Args["ownerRef"].([]v1.OwnerReference), fc.Args["dryRun"].(*bool))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []v11.Trigger) graphql.Marshaler {
@@ -8390,7 +19703,7 @@ func (ec *executionContext) _Mutation_deleteTrigger(ctx context.Context, field g
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Mutation().DeleteTrigger(ctx, fc.Args["namespace"].(string), fc.Args["triggerName"].(string))
+			return ec.Resolvers.Mutation().DeleteTrigger(ctx, fc.Args["namespace"].(string), fc.Args["triggerName"].(string), fc.Args["dryRun"].(*bool))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *v11.Trigger) graphql.Marshaler {
@@ -8424,7 +19737,95 @@ func (ec *executionContext) fieldContext_Mutation_deleteTrigger(ctx context.Cont
 	return fc, nil
 }
 
-func (ec *executionContext) _Namespace_name(ctx context.Context, field graphql.CollectedField, obj *v12.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _Mutation_deleteManyTriggers(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_deleteManyTriggers(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().DeleteManyTriggers(ctx, fc.Args["namespace"].(string), fc.Args["triggerNames"].([]string), fc.Args["dryRun"].(*bool))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v11.Trigger) graphql.Marshaler {
+			return ec.marshalOTrigger2ᚕknativeᚗdevᚋeventingᚋpkgᚋapisᚋeventingᚋv1ᚐTriggerᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_deleteManyTriggers(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Trigger(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_deleteManyTriggers_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_connectApplication(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_connectApplication(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().ConnectApplication(ctx, fc.Args["input"].(ConnectApplicationInput), fc.Args["dryRun"].(*bool))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ConnectApplicationOutput) graphql.Marshaler {
+			return ec.marshalOConnectApplicationOutput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectApplicationOutput(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_connectApplication(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ConnectApplicationOutput(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_connectApplication_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Namespace_name(ctx context.Context, field graphql.CollectedField, obj *v14.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8447,7 +19848,7 @@ func (ec *executionContext) fieldContext_Namespace_name(_ context.Context, field
 	return graphql.NewScalarFieldContext("Namespace", field, false, false, "String")
 }
 
-func (ec *executionContext) _Namespace_labels(ctx context.Context, field graphql.CollectedField, obj *v12.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _Namespace_labels(ctx context.Context, field graphql.CollectedField, obj *v14.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8470,7 +19871,7 @@ func (ec *executionContext) fieldContext_Namespace_labels(_ context.Context, fie
 	return graphql.NewScalarFieldContext("Namespace", field, true, true, "Labels")
 }
 
-func (ec *executionContext) _Namespace_status(ctx context.Context, field graphql.CollectedField, obj *v12.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _Namespace_status(ctx context.Context, field graphql.CollectedField, obj *v14.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8493,7 +19894,7 @@ func (ec *executionContext) fieldContext_Namespace_status(_ context.Context, fie
 	return graphql.NewScalarFieldContext("Namespace", field, true, true, "String")
 }
 
-func (ec *executionContext) _Namespace_isSystemNamespace(ctx context.Context, field graphql.CollectedField, obj *v12.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _Namespace_isSystemNamespace(ctx context.Context, field graphql.CollectedField, obj *v14.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8516,7 +19917,83 @@ func (ec *executionContext) fieldContext_Namespace_isSystemNamespace(_ context.C
 	return graphql.NewScalarFieldContext("Namespace", field, true, true, "Boolean")
 }
 
-func (ec *executionContext) _Namespace_applications(ctx context.Context, field graphql.CollectedField, obj *v12.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _Namespace_pods(ctx context.Context, field graphql.CollectedField, obj *v14.Namespace) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Namespace_pods(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Namespace().Pods(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v14.Pod) graphql.Marshaler {
+			return ec.marshalNPod2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐPodᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Namespace_pods(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Namespace",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Pod(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Namespace_deployments(ctx context.Context, field graphql.CollectedField, obj *v14.Namespace) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Namespace_deployments(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Namespace().Deployments(ctx, obj, fc.Args["excludeFunctions"].(*bool))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v13.Deployment) graphql.Marshaler {
+			return ec.marshalNDeployment2ᚕk8sᚗioᚋapiᚋappsᚋv1ᚐDeploymentᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Namespace_deployments(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Namespace",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Deployment(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Namespace_deployments_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Namespace_applications(ctx context.Context, field graphql.CollectedField, obj *v14.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8537,6 +20014,148 @@ func (ec *executionContext) _Namespace_applications(ctx context.Context, field g
 }
 func (ec *executionContext) fieldContext_Namespace_applications(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Namespace", field, true, true, "String")
+}
+
+func (ec *executionContext) _NamespaceConnection_edges(ctx context.Context, field graphql.CollectedField, obj *NamespaceConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NamespaceConnection_edges(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Edges, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []NamespaceEdge) graphql.Marshaler {
+			return ec.marshalNNamespaceEdge2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐNamespaceEdgeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NamespaceConnection_edges(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "NamespaceConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_NamespaceEdge(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _NamespaceConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *NamespaceConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NamespaceConnection_pageInfo(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PageInfo, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *PageInfo) graphql.Marshaler {
+			return ec.marshalNPageInfo2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐPageInfo(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NamespaceConnection_pageInfo(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "NamespaceConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PageInfo(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _NamespaceConnection_totalCount(ctx context.Context, field graphql.CollectedField, obj *NamespaceConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NamespaceConnection_totalCount(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TotalCount, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NamespaceConnection_totalCount(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NamespaceConnection", field, false, false, "Int")
+}
+
+func (ec *executionContext) _NamespaceEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *NamespaceEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NamespaceEdge_cursor(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Cursor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NamespaceEdge_cursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NamespaceEdge", field, false, false, "String")
+}
+
+func (ec *executionContext) _NamespaceEdge_node(ctx context.Context, field graphql.CollectedField, obj *NamespaceEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NamespaceEdge_node(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Node, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v14.Namespace) graphql.Marshaler {
+			return ec.marshalNNamespaceListItem2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NamespaceEdge_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "NamespaceEdge",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_NamespaceListItem(ctx, field)
+		},
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _NamespaceEvent_type(ctx context.Context, field graphql.CollectedField, obj *NamespaceEvent) (ret graphql.Marshaler) {
@@ -8574,7 +20193,7 @@ func (ec *executionContext) _NamespaceEvent_namespace(ctx context.Context, field
 			return obj.Namespace, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v12.Namespace) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v14.Namespace) graphql.Marshaler {
 			return ec.marshalNNamespaceListItem2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx, selections, v)
 		},
 		true,
@@ -8594,7 +20213,7 @@ func (ec *executionContext) fieldContext_NamespaceEvent_namespace(_ context.Cont
 	return fc, nil
 }
 
-func (ec *executionContext) _NamespaceListItem_name(ctx context.Context, field graphql.CollectedField, obj *v12.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _NamespaceListItem_name(ctx context.Context, field graphql.CollectedField, obj *v14.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8617,7 +20236,7 @@ func (ec *executionContext) fieldContext_NamespaceListItem_name(_ context.Contex
 	return graphql.NewScalarFieldContext("NamespaceListItem", field, false, false, "String")
 }
 
-func (ec *executionContext) _NamespaceListItem_labels(ctx context.Context, field graphql.CollectedField, obj *v12.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _NamespaceListItem_labels(ctx context.Context, field graphql.CollectedField, obj *v14.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8640,7 +20259,7 @@ func (ec *executionContext) fieldContext_NamespaceListItem_labels(_ context.Cont
 	return graphql.NewScalarFieldContext("NamespaceListItem", field, true, true, "Labels")
 }
 
-func (ec *executionContext) _NamespaceListItem_status(ctx context.Context, field graphql.CollectedField, obj *v12.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _NamespaceListItem_status(ctx context.Context, field graphql.CollectedField, obj *v14.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8663,7 +20282,7 @@ func (ec *executionContext) fieldContext_NamespaceListItem_status(_ context.Cont
 	return graphql.NewScalarFieldContext("NamespaceListItem", field, true, true, "String")
 }
 
-func (ec *executionContext) _NamespaceListItem_isSystemNamespace(ctx context.Context, field graphql.CollectedField, obj *v12.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _NamespaceListItem_isSystemNamespace(ctx context.Context, field graphql.CollectedField, obj *v14.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8686,7 +20305,53 @@ func (ec *executionContext) fieldContext_NamespaceListItem_isSystemNamespace(_ c
 	return graphql.NewScalarFieldContext("NamespaceListItem", field, true, true, "Boolean")
 }
 
-func (ec *executionContext) _NamespaceListItem_applicationsCount(ctx context.Context, field graphql.CollectedField, obj *v12.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _NamespaceListItem_podsCount(ctx context.Context, field graphql.CollectedField, obj *v14.Namespace) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NamespaceListItem_podsCount(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.NamespaceListItem().PodsCount(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NamespaceListItem_podsCount(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NamespaceListItem", field, true, true, "Int")
+}
+
+func (ec *executionContext) _NamespaceListItem_healthyPodsCount(ctx context.Context, field graphql.CollectedField, obj *v14.Namespace) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NamespaceListItem_healthyPodsCount(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.NamespaceListItem().HealthyPodsCount(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NamespaceListItem_healthyPodsCount(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NamespaceListItem", field, true, true, "Int")
+}
+
+func (ec *executionContext) _NamespaceListItem_applicationsCount(ctx context.Context, field graphql.CollectedField, obj *v14.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8709,7 +20374,7 @@ func (ec *executionContext) fieldContext_NamespaceListItem_applicationsCount(_ c
 	return graphql.NewScalarFieldContext("NamespaceListItem", field, true, true, "Int")
 }
 
-func (ec *executionContext) _NamespaceMutationOutput_name(ctx context.Context, field graphql.CollectedField, obj *v12.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _NamespaceMutationOutput_name(ctx context.Context, field graphql.CollectedField, obj *v14.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8732,7 +20397,7 @@ func (ec *executionContext) fieldContext_NamespaceMutationOutput_name(_ context.
 	return graphql.NewScalarFieldContext("NamespaceMutationOutput", field, false, false, "String")
 }
 
-func (ec *executionContext) _NamespaceMutationOutput_labels(ctx context.Context, field graphql.CollectedField, obj *v12.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _NamespaceMutationOutput_labels(ctx context.Context, field graphql.CollectedField, obj *v14.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8753,6 +20418,507 @@ func (ec *executionContext) _NamespaceMutationOutput_labels(ctx context.Context,
 }
 func (ec *executionContext) fieldContext_NamespaceMutationOutput_labels(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("NamespaceMutationOutput", field, true, true, "Labels")
+}
+
+func (ec *executionContext) _NavigationNode_label(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.NavigationNode) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NavigationNode_label(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Label, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NavigationNode_label(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NavigationNode", field, false, false, "String")
+}
+
+func (ec *executionContext) _NavigationNode_navigationPath(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.NavigationNode) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NavigationNode_navigationPath(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.NavigationPath, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NavigationNode_navigationPath(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NavigationNode", field, false, false, "String")
+}
+
+func (ec *executionContext) _NavigationNode_viewUrl(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.NavigationNode) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NavigationNode_viewUrl(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ViewURL, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NavigationNode_viewUrl(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NavigationNode", field, false, false, "String")
+}
+
+func (ec *executionContext) _NavigationNode_showInNavigation(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.NavigationNode) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NavigationNode_showInNavigation(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.NavigationNode().ShowInNavigation(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NavigationNode_showInNavigation(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NavigationNode", field, true, true, "Boolean")
+}
+
+func (ec *executionContext) _NavigationNode_order(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.NavigationNode) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NavigationNode_order(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Order, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NavigationNode_order(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NavigationNode", field, false, false, "Int")
+}
+
+func (ec *executionContext) _NavigationNode_settings(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.NavigationNode) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NavigationNode_settings(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.NavigationNode().Settings(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return ec.marshalNSettings2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NavigationNode_settings(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NavigationNode", field, true, true, "Settings")
+}
+
+func (ec *executionContext) _NavigationNode_externalLink(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.NavigationNode) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NavigationNode_externalLink(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ExternalLink, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_NavigationNode_externalLink(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NavigationNode", field, false, false, "String")
+}
+
+func (ec *executionContext) _NavigationNode_requiredPermissions(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.NavigationNode) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NavigationNode_requiredPermissions(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.RequiredPermissions, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v1alpha12.RequiredPermission) graphql.Marshaler {
+			return ec.marshalNRequiredPermission2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋuiᚋv1alpha1ᚐRequiredPermissionᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NavigationNode_requiredPermissions(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "NavigationNode",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_RequiredPermission(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _PageInfo_hasNextPage(ctx context.Context, field graphql.CollectedField, obj *PageInfo) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PageInfo_hasNextPage(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.HasNextPage, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PageInfo_hasNextPage(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PageInfo", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _PageInfo_hasPreviousPage(ctx context.Context, field graphql.CollectedField, obj *PageInfo) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PageInfo_hasPreviousPage(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.HasPreviousPage, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PageInfo_hasPreviousPage(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PageInfo", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _PageInfo_startCursor(ctx context.Context, field graphql.CollectedField, obj *PageInfo) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PageInfo_startCursor(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.StartCursor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_PageInfo_startCursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PageInfo", field, false, false, "String")
+}
+
+func (ec *executionContext) _PageInfo_endCursor(ctx context.Context, field graphql.CollectedField, obj *PageInfo) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PageInfo_endCursor(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.EndCursor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_PageInfo_endCursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PageInfo", field, false, false, "String")
+}
+
+func (ec *executionContext) _Pod_name(ctx context.Context, field graphql.CollectedField, obj *v14.Pod) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Pod_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Pod_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Pod", field, false, false, "String")
+}
+
+func (ec *executionContext) _Pod_nodeName(ctx context.Context, field graphql.CollectedField, obj *v14.Pod) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Pod_nodeName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Pod().NodeName(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Pod_nodeName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Pod", field, true, true, "String")
+}
+
+func (ec *executionContext) _Pod_namespace(ctx context.Context, field graphql.CollectedField, obj *v14.Pod) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Pod_namespace(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Namespace, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Pod_namespace(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Pod", field, false, false, "String")
+}
+
+func (ec *executionContext) _Pod_restartCount(ctx context.Context, field graphql.CollectedField, obj *v14.Pod) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Pod_restartCount(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Pod().RestartCount(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Pod_restartCount(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Pod", field, true, true, "Int")
+}
+
+func (ec *executionContext) _Pod_creationTimestamp(ctx context.Context, field graphql.CollectedField, obj *v14.Pod) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Pod_creationTimestamp(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CreationTimestamp, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v v1.Time) graphql.Marshaler {
+			return ec.marshalNTimestamp2k8sᚗioᚋapimachineryᚋpkgᚋapisᚋmetaᚋv1ᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Pod_creationTimestamp(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Pod", field, false, false, "Timestamp")
+}
+
+func (ec *executionContext) _Pod_labels(ctx context.Context, field graphql.CollectedField, obj *v14.Pod) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Pod_labels(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Pod().Labels(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]string) graphql.Marshaler {
+			return ec.marshalNLabels2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Pod_labels(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Pod", field, true, true, "Labels")
+}
+
+func (ec *executionContext) _Pod_status(ctx context.Context, field graphql.CollectedField, obj *v14.Pod) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Pod_status(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Pod().Status(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v PodStatusType) graphql.Marshaler {
+			return ec.marshalNPodStatusType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐPodStatusType(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Pod_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Pod", field, true, true, "PodStatusType")
+}
+
+func (ec *executionContext) _Pod_containerStates(ctx context.Context, field graphql.CollectedField, obj *v14.Pod) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Pod_containerStates(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Pod().ContainerStates(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []ContainerState) graphql.Marshaler {
+			return ec.marshalNContainerState2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐContainerStateᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Pod_containerStates(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Pod",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ContainerState(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Pod_json(ctx context.Context, field graphql.CollectedField, obj *v14.Pod) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Pod_json(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Pod().JSON(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return ec.marshalNJSON2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Pod_json(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Pod", field, true, true, "JSON")
 }
 
 func (ec *executionContext) _Query_application(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
@@ -8843,6 +21009,50 @@ func (ec *executionContext) fieldContext_Query_applications(ctx context.Context,
 	return fc, nil
 }
 
+func (ec *executionContext) _Query_applicationsConnection(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_applicationsConnection(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().ApplicationsConnection(ctx, fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string), fc.Args["filter"].(*ConnectionFilter), fc.Args["orderBy"].(*ConnectionOrder))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ApplicationConnection) graphql.Marshaler {
+			return ec.marshalNApplicationConnection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐApplicationConnection(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_applicationsConnection(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ApplicationConnection(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_applicationsConnection_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Query_eventActivations(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -8887,6 +21097,50 @@ func (ec *executionContext) fieldContext_Query_eventActivations(ctx context.Cont
 	return fc, nil
 }
 
+func (ec *executionContext) _Query_connectorService(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_connectorService(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().ConnectorService(ctx, fc.Args["application"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ConnectorService) graphql.Marshaler {
+			return ec.marshalNConnectorService2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectorService(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_connectorService(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ConnectorService(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_connectorService_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Query_serviceClass(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -8900,7 +21154,7 @@ func (ec *executionContext) _Query_serviceClass(ctx context.Context, field graph
 			return ec.Resolvers.Query().ServiceClass(ctx, fc.Args["namespace"].(string), fc.Args["name"].(string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v1beta1.ServiceClass) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ServiceClass) graphql.Marshaler {
 			return ec.marshalOServiceClass2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceClass(ctx, selections, v)
 		},
 		true,
@@ -8944,7 +21198,7 @@ func (ec *executionContext) _Query_serviceClasses(ctx context.Context, field gra
 			return ec.Resolvers.Query().ServiceClasses(ctx, fc.Args["namespace"].(string), fc.Args["first"].(*int), fc.Args["offset"].(*int))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []v1beta1.ServiceClass) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v []v1beta11.ServiceClass) graphql.Marshaler {
 			return ec.marshalNServiceClass2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceClassᚄ(ctx, selections, v)
 		},
 		true,
@@ -8975,6 +21229,270 @@ func (ec *executionContext) fieldContext_Query_serviceClasses(ctx context.Contex
 	return fc, nil
 }
 
+func (ec *executionContext) _Query_clusterServiceClass(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_clusterServiceClass(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().ClusterServiceClass(ctx, fc.Args["name"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ClusterServiceClass) graphql.Marshaler {
+			return ec.marshalOClusterServiceClass2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServiceClass(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Query_clusterServiceClass(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ClusterServiceClass(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_clusterServiceClass_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_clusterServiceClasses(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_clusterServiceClasses(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().ClusterServiceClasses(ctx, fc.Args["first"].(*int), fc.Args["offset"].(*int))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v1beta11.ClusterServiceClass) graphql.Marshaler {
+			return ec.marshalNClusterServiceClass2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServiceClassᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_clusterServiceClasses(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ClusterServiceClass(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_clusterServiceClasses_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_serviceBroker(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_serviceBroker(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().ServiceBroker(ctx, fc.Args["name"].(string), fc.Args["namespace"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ServiceBroker) graphql.Marshaler {
+			return ec.marshalOServiceBroker2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBroker(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Query_serviceBroker(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBroker(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_serviceBroker_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_serviceBrokers(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_serviceBrokers(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().ServiceBrokers(ctx, fc.Args["namespace"].(string), fc.Args["first"].(*int), fc.Args["offset"].(*int))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v1beta11.ServiceBroker) graphql.Marshaler {
+			return ec.marshalNServiceBroker2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBrokerᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_serviceBrokers(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBroker(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_serviceBrokers_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_clusterServiceBroker(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_clusterServiceBroker(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().ClusterServiceBroker(ctx, fc.Args["name"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ClusterServiceBroker) graphql.Marshaler {
+			return ec.marshalOClusterServiceBroker2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServiceBroker(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Query_clusterServiceBroker(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ClusterServiceBroker(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_clusterServiceBroker_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_clusterServiceBrokers(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_clusterServiceBrokers(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().ClusterServiceBrokers(ctx, fc.Args["first"].(*int), fc.Args["offset"].(*int))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v1beta11.ClusterServiceBroker) graphql.Marshaler {
+			return ec.marshalNClusterServiceBroker2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServiceBrokerᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_clusterServiceBrokers(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ClusterServiceBroker(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_clusterServiceBrokers_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Query_serviceInstance(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -8988,7 +21506,7 @@ func (ec *executionContext) _Query_serviceInstance(ctx context.Context, field gr
 			return ec.Resolvers.Query().ServiceInstance(ctx, fc.Args["name"].(string), fc.Args["namespace"].(string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v1beta1.ServiceInstance) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ServiceInstance) graphql.Marshaler {
 			return ec.marshalOServiceInstance2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceInstance(ctx, selections, v)
 		},
 		true,
@@ -9032,7 +21550,7 @@ func (ec *executionContext) _Query_serviceInstances(ctx context.Context, field g
 			return ec.Resolvers.Query().ServiceInstances(ctx, fc.Args["namespace"].(string), fc.Args["first"].(*int), fc.Args["offset"].(*int), fc.Args["status"].(*eventmesh.InstancePhase))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []v1beta1.ServiceInstance) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v []v1beta11.ServiceInstance) graphql.Marshaler {
 			return ec.marshalNServiceInstance2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceInstanceᚄ(ctx, selections, v)
 		},
 		true,
@@ -9063,6 +21581,182 @@ func (ec *executionContext) fieldContext_Query_serviceInstances(ctx context.Cont
 	return fc, nil
 }
 
+func (ec *executionContext) _Query_serviceBinding(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_serviceBinding(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().ServiceBinding(ctx, fc.Args["name"].(string), fc.Args["namespace"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ServiceBinding) graphql.Marshaler {
+			return ec.marshalOServiceBinding2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBinding(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Query_serviceBinding(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBinding(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_serviceBinding_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_serviceBindingUsage(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_serviceBindingUsage(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().ServiceBindingUsage(ctx, fc.Args["name"].(string), fc.Args["namespace"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1alpha13.ServiceBindingUsage) graphql.Marshaler {
+			return ec.marshalOServiceBindingUsage2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐServiceBindingUsage(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Query_serviceBindingUsage(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBindingUsage(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_serviceBindingUsage_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_serviceBindingUsages(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_serviceBindingUsages(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().ServiceBindingUsages(ctx, fc.Args["namespace"].(string), fc.Args["resourceKind"].(*string), fc.Args["resourceName"].(*string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v1alpha13.ServiceBindingUsage) graphql.Marshaler {
+			return ec.marshalNServiceBindingUsage2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐServiceBindingUsageᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_serviceBindingUsages(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBindingUsage(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_serviceBindingUsages_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_serviceInstancesConnection(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_serviceInstancesConnection(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().ServiceInstancesConnection(ctx, fc.Args["namespace"].(*string), fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string), fc.Args["filter"].(*ConnectionFilter), fc.Args["orderBy"].(*ConnectionOrder))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ServiceInstanceConnection) graphql.Marshaler {
+			return ec.marshalNServiceInstanceConnection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceInstanceConnection(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_serviceInstancesConnection(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceInstanceConnection(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_serviceInstancesConnection_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Query_namespace(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -9076,7 +21770,7 @@ func (ec *executionContext) _Query_namespace(ctx context.Context, field graphql.
 			return ec.Resolvers.Query().Namespace(ctx, fc.Args["name"].(string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v12.Namespace) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v14.Namespace) graphql.Marshaler {
 			return ec.marshalONamespace2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx, selections, v)
 		},
 		true,
@@ -9120,7 +21814,7 @@ func (ec *executionContext) _Query_namespaces(ctx context.Context, field graphql
 			return ec.Resolvers.Query().Namespaces(ctx, fc.Args["withSystemNamespaces"].(*bool), fc.Args["withInactiveStatus"].(*bool))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []v12.Namespace) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v []v14.Namespace) graphql.Marshaler {
 			return ec.marshalNNamespaceListItem2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespaceᚄ(ctx, selections, v)
 		},
 		true,
@@ -9145,6 +21839,410 @@ func (ec *executionContext) fieldContext_Query_namespaces(ctx context.Context, f
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Query_namespaces_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_namespacesConnection(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_namespacesConnection(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().NamespacesConnection(ctx, fc.Args["withSystemNamespaces"].(*bool), fc.Args["withInactiveStatus"].(*bool), fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string), fc.Args["filter"].(*ConnectionFilter), fc.Args["orderBy"].(*ConnectionOrder))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *NamespaceConnection) graphql.Marshaler {
+			return ec.marshalNNamespaceConnection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐNamespaceConnection(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_namespacesConnection(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_NamespaceConnection(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_namespacesConnection_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_resourceQuotas(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_resourceQuotas(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().ResourceQuotas(ctx, fc.Args["namespace"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v14.ResourceQuota) graphql.Marshaler {
+			return ec.marshalNResourceQuota2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐResourceQuotaᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_resourceQuotas(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ResourceQuota(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_resourceQuotas_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_limitRanges(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_limitRanges(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().LimitRanges(ctx, fc.Args["namespace"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v14.LimitRange) graphql.Marshaler {
+			return ec.marshalNLimitRange2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐLimitRangeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_limitRanges(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_LimitRange(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_limitRanges_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_service(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_service(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().Service(ctx, fc.Args["name"].(string), fc.Args["namespace"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v14.Service) graphql.Marshaler {
+			return ec.marshalOService2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐService(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Query_service(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Service(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_service_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_services(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_services(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().Services(ctx, fc.Args["namespace"].(string), fc.Args["excludedLabels"].([]string), fc.Args["first"].(*int), fc.Args["offset"].(*int))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v14.Service) graphql.Marshaler {
+			return ec.marshalNService2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐServiceᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_services(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Service(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_services_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_versionInfo(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_versionInfo(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Query().VersionInfo(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *VersionInfo) graphql.Marshaler {
+			return ec.marshalNVersionInfo2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐVersionInfo(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_versionInfo(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_VersionInfo(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_selfSubjectRules(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_selfSubjectRules(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().SelfSubjectRules(ctx, fc.Args["namespace"].(*string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v15.ResourceRule) graphql.Marshaler {
+			return ec.marshalNResourceRule2ᚕk8sᚗioᚋapiᚋauthorizationᚋv1ᚐResourceRuleᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_selfSubjectRules(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ResourceRule(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_selfSubjectRules_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_backendModules(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_backendModules(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Query().BackendModules(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []BackendModule) graphql.Marshaler {
+			return ec.marshalNBackendModule2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐBackendModuleᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_backendModules(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_BackendModule(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_clusterMicroFrontends(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_clusterMicroFrontends(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Query().ClusterMicroFrontends(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v1alpha12.ClusterMicroFrontend) graphql.Marshaler {
+			return ec.marshalNClusterMicroFrontend2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋuiᚋv1alpha1ᚐClusterMicroFrontendᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_clusterMicroFrontends(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ClusterMicroFrontend(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_microFrontends(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_microFrontends(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().MicroFrontends(ctx, fc.Args["namespace"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v1alpha12.MicroFrontend) graphql.Marshaler {
+			return ec.marshalNMicroFrontend2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋuiᚋv1alpha1ᚐMicroFrontendᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_microFrontends(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_MicroFrontend(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_microFrontends_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -9327,6 +22425,50 @@ func (ec *executionContext) fieldContext_Query_triggers(ctx context.Context, fie
 	return fc, nil
 }
 
+func (ec *executionContext) _Query_triggersConnection(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_triggersConnection(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().TriggersConnection(ctx, fc.Args["namespace"].(*string), fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string), fc.Args["filter"].(*ConnectionFilter), fc.Args["orderBy"].(*ConnectionOrder))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *TriggerConnection) graphql.Marshaler {
+			return ec.marshalNTriggerConnection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐTriggerConnection(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_triggersConnection(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_TriggerConnection(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_triggersConnection_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Query_brokers(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -9409,6 +22551,94 @@ func (ec *executionContext) fieldContext_Query_broker(ctx context.Context, field
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Query_broker_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_brokersConnection(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_brokersConnection(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().BrokersConnection(ctx, fc.Args["namespace"].(*string), fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string), fc.Args["filter"].(*ConnectionFilter), fc.Args["orderBy"].(*ConnectionOrder))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *BrokerConnection) graphql.Marshaler {
+			return ec.marshalNBrokerConnection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐBrokerConnection(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_brokersConnection(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_BrokerConnection(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_brokersConnection_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_eventTypes(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_eventTypes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().EventTypes(ctx, fc.Args["namespace"].(string), fc.Args["application"].(*string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []EventType) graphql.Marshaler {
+			return ec.marshalNEventType2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐEventTypeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_eventTypes(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_EventType(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_eventTypes_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -9535,6 +22765,387 @@ func (ec *executionContext) fieldContext_Query___schema(_ context.Context, field
 	return fc, nil
 }
 
+func (ec *executionContext) _RequiredPermission_verbs(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.RequiredPermission) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RequiredPermission_verbs(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Verbs, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RequiredPermission_verbs(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RequiredPermission", field, false, false, "String")
+}
+
+func (ec *executionContext) _RequiredPermission_apiGroup(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.RequiredPermission) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RequiredPermission_apiGroup(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.APIGroup, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RequiredPermission_apiGroup(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RequiredPermission", field, false, false, "String")
+}
+
+func (ec *executionContext) _RequiredPermission_resource(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.RequiredPermission) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RequiredPermission_resource(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Resource, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RequiredPermission_resource(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RequiredPermission", field, false, false, "String")
+}
+
+func (ec *executionContext) _ResourceLimits_memory(ctx context.Context, field graphql.CollectedField, obj *ResourceLimits) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ResourceLimits_memory(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Memory, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ResourceLimits_memory(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ResourceLimits", field, false, false, "String")
+}
+
+func (ec *executionContext) _ResourceLimits_cpu(ctx context.Context, field graphql.CollectedField, obj *ResourceLimits) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ResourceLimits_cpu(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CPU, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ResourceLimits_cpu(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ResourceLimits", field, false, false, "String")
+}
+
+func (ec *executionContext) _ResourceQuota_name(ctx context.Context, field graphql.CollectedField, obj *v14.ResourceQuota) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ResourceQuota_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ResourceQuota_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ResourceQuota", field, false, false, "String")
+}
+
+func (ec *executionContext) _ResourceQuota_spec(ctx context.Context, field graphql.CollectedField, obj *v14.ResourceQuota) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ResourceQuota_spec(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Spec, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v v14.ResourceQuotaSpec) graphql.Marshaler {
+			return ec.marshalNResourceQuotaSpec2k8sᚗioᚋapiᚋcoreᚋv1ᚐResourceQuotaSpec(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ResourceQuota_spec(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ResourceQuota",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ResourceQuotaSpec(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ResourceQuota_json(ctx context.Context, field graphql.CollectedField, obj *v14.ResourceQuota) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ResourceQuota_json(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ResourceQuota().JSON(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return ec.marshalNJSON2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ResourceQuota_json(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ResourceQuota", field, true, true, "JSON")
+}
+
+func (ec *executionContext) _ResourceQuotaHard_limits(ctx context.Context, field graphql.CollectedField, obj *ResourceQuotaHard) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ResourceQuotaHard_limits(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Limits, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ResourceLimits) graphql.Marshaler {
+			return ec.marshalNResourceLimits2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐResourceLimits(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ResourceQuotaHard_limits(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ResourceQuotaHard",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ResourceLimits(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ResourceQuotaHard_requests(ctx context.Context, field graphql.CollectedField, obj *ResourceQuotaHard) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ResourceQuotaHard_requests(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Requests, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ResourceLimits) graphql.Marshaler {
+			return ec.marshalNResourceLimits2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐResourceLimits(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ResourceQuotaHard_requests(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ResourceQuotaHard",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ResourceLimits(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ResourceQuotaHard_pods(ctx context.Context, field graphql.CollectedField, obj *ResourceQuotaHard) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ResourceQuotaHard_pods(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Pods, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ResourceQuotaHard_pods(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ResourceQuotaHard", field, false, false, "String")
+}
+
+func (ec *executionContext) _ResourceQuotaSpec_hard(ctx context.Context, field graphql.CollectedField, obj *v14.ResourceQuotaSpec) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ResourceQuotaSpec_hard(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ResourceQuotaSpec().Hard(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ResourceQuotaHard) graphql.Marshaler {
+			return ec.marshalNResourceQuotaHard2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐResourceQuotaHard(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ResourceQuotaSpec_hard(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ResourceQuotaSpec",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ResourceQuotaHard(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ResourceRule_verbs(ctx context.Context, field graphql.CollectedField, obj *v15.ResourceRule) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ResourceRule_verbs(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Verbs, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalOString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ResourceRule_verbs(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ResourceRule", field, false, false, "String")
+}
+
+func (ec *executionContext) _ResourceRule_apiGroups(ctx context.Context, field graphql.CollectedField, obj *v15.ResourceRule) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ResourceRule_apiGroups(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.APIGroups, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalOString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ResourceRule_apiGroups(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ResourceRule", field, false, false, "String")
+}
+
+func (ec *executionContext) _ResourceRule_resources(ctx context.Context, field graphql.CollectedField, obj *v15.ResourceRule) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ResourceRule_resources(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Resources, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalOString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ResourceRule_resources(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ResourceRule", field, false, false, "String")
+}
+
 func (ec *executionContext) _ResourceValues_memory(ctx context.Context, field graphql.CollectedField, obj *ResourceValues) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -9581,7 +23192,1375 @@ func (ec *executionContext) fieldContext_ResourceValues_cpu(_ context.Context, f
 	return graphql.NewScalarFieldContext("ResourceValues", field, false, false, "String")
 }
 
-func (ec *executionContext) _ServiceClass_name(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceClass) (ret graphql.Marshaler) {
+func (ec *executionContext) _Secret_name(ctx context.Context, field graphql.CollectedField, obj *v14.Secret) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Secret_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Secret_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Secret", field, false, false, "String")
+}
+
+func (ec *executionContext) _Secret_namespace(ctx context.Context, field graphql.CollectedField, obj *v14.Secret) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Secret_namespace(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Namespace, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Secret_namespace(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Secret", field, false, false, "String")
+}
+
+func (ec *executionContext) _Secret_data(ctx context.Context, field graphql.CollectedField, obj *v14.Secret) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Secret_data(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Secret().Data(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return ec.marshalNJSON2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Secret_data(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Secret", field, true, true, "JSON")
+}
+
+func (ec *executionContext) _Secret_type(ctx context.Context, field graphql.CollectedField, obj *v14.Secret) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Secret_type(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Secret().Type(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Secret_type(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Secret", field, true, true, "String")
+}
+
+func (ec *executionContext) _Secret_creationTime(ctx context.Context, field graphql.CollectedField, obj *v14.Secret) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Secret_creationTime(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CreationTimestamp, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v v1.Time) graphql.Marshaler {
+			return ec.marshalNTimestamp2k8sᚗioᚋapimachineryᚋpkgᚋapisᚋmetaᚋv1ᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Secret_creationTime(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Secret", field, false, false, "Timestamp")
+}
+
+func (ec *executionContext) _Secret_labels(ctx context.Context, field graphql.CollectedField, obj *v14.Secret) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Secret_labels(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Secret().Labels(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return ec.marshalNJSON2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Secret_labels(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Secret", field, true, true, "JSON")
+}
+
+func (ec *executionContext) _Secret_annotations(ctx context.Context, field graphql.CollectedField, obj *v14.Secret) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Secret_annotations(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Secret().Annotations(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return ec.marshalNJSON2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Secret_annotations(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Secret", field, true, true, "JSON")
+}
+
+func (ec *executionContext) _Secret_json(ctx context.Context, field graphql.CollectedField, obj *v14.Secret) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Secret_json(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Secret().JSON(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return ec.marshalNJSON2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Secret_json(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Secret", field, true, true, "JSON")
+}
+
+func (ec *executionContext) _Service_name(ctx context.Context, field graphql.CollectedField, obj *v14.Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Service_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Service", field, false, false, "String")
+}
+
+func (ec *executionContext) _Service_clusterIP(ctx context.Context, field graphql.CollectedField, obj *v14.Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_clusterIP(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Service().ClusterIP(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Service_clusterIP(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Service", field, true, true, "String")
+}
+
+func (ec *executionContext) _Service_creationTimestamp(ctx context.Context, field graphql.CollectedField, obj *v14.Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_creationTimestamp(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CreationTimestamp, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v v1.Time) graphql.Marshaler {
+			return ec.marshalNTimestamp2k8sᚗioᚋapimachineryᚋpkgᚋapisᚋmetaᚋv1ᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Service_creationTimestamp(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Service", field, false, false, "Timestamp")
+}
+
+func (ec *executionContext) _Service_labels(ctx context.Context, field graphql.CollectedField, obj *v14.Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_labels(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Service().Labels(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]string) graphql.Marshaler {
+			return ec.marshalNLabels2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Service_labels(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Service", field, true, true, "Labels")
+}
+
+func (ec *executionContext) _Service_ports(ctx context.Context, field graphql.CollectedField, obj *v14.Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_ports(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Service().Ports(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v14.ServicePort) graphql.Marshaler {
+			return ec.marshalNServicePort2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐServicePortᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Service_ports(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Service",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServicePort(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Service_status(ctx context.Context, field graphql.CollectedField, obj *v14.Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_status(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Status, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v v14.ServiceStatus) graphql.Marshaler {
+			return ec.marshalNServiceStatus2k8sᚗioᚋapiᚋcoreᚋv1ᚐServiceStatus(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Service_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Service",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceStatus(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Service_json(ctx context.Context, field graphql.CollectedField, obj *v14.Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_json(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Service().JSON(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return ec.marshalNJSON2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Service_json(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Service", field, true, true, "JSON")
+}
+
+func (ec *executionContext) _Service_UID(ctx context.Context, field graphql.CollectedField, obj *v14.Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_UID(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Service().UID(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Service_UID(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Service", field, true, true, "String")
+}
+
+func (ec *executionContext) _ServiceBinding_name(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceBinding) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBinding_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBinding_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBinding", field, false, false, "String")
+}
+
+func (ec *executionContext) _ServiceBinding_serviceInstanceName(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceBinding) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBinding_serviceInstanceName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServiceBinding().ServiceInstanceName(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBinding_serviceInstanceName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBinding", field, true, true, "String")
+}
+
+func (ec *executionContext) _ServiceBinding_namespace(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceBinding) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBinding_namespace(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Namespace, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBinding_namespace(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBinding", field, false, false, "String")
+}
+
+func (ec *executionContext) _ServiceBinding_secret(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceBinding) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBinding_secret(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServiceBinding().Secret(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v14.Secret) graphql.Marshaler {
+			return ec.marshalOSecret2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐSecret(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBinding_secret(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceBinding",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Secret(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceBinding_status(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceBinding) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBinding_status(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServiceBinding().Status(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ServiceBindingStatus) graphql.Marshaler {
+			return ec.marshalNServiceBindingStatus2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBindingStatus(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBinding_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceBinding",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBindingStatus(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceBinding_parameters(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceBinding) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBinding_parameters(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServiceBinding().Parameters(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return ec.marshalOJSON2map(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBinding_parameters(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBinding", field, true, true, "JSON")
+}
+
+func (ec *executionContext) _ServiceBindingEvent_type(ctx context.Context, field graphql.CollectedField, obj *ServiceBindingEvent) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingEvent_type(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Type, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v k8s.EventType) graphql.Marshaler {
+			return ec.marshalNSubscriptionEventType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚐEventType(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingEvent_type(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBindingEvent", field, false, false, "SubscriptionEventType")
+}
+
+func (ec *executionContext) _ServiceBindingEvent_serviceBinding(ctx context.Context, field graphql.CollectedField, obj *ServiceBindingEvent) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingEvent_serviceBinding(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ServiceBinding, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ServiceBinding) graphql.Marshaler {
+			return ec.marshalNServiceBinding2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBinding(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingEvent_serviceBinding(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceBindingEvent",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBinding(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceBindingStatus_type(ctx context.Context, field graphql.CollectedField, obj *ServiceBindingStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingStatus_type(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Type, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v ServiceBindingStatusType) graphql.Marshaler {
+			return ec.marshalNServiceBindingStatusType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBindingStatusType(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingStatus_type(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBindingStatus", field, false, false, "ServiceBindingStatusType")
+}
+
+func (ec *executionContext) _ServiceBindingStatus_reason(ctx context.Context, field graphql.CollectedField, obj *ServiceBindingStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingStatus_reason(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Reason, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingStatus_reason(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBindingStatus", field, false, false, "String")
+}
+
+func (ec *executionContext) _ServiceBindingStatus_message(ctx context.Context, field graphql.CollectedField, obj *ServiceBindingStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingStatus_message(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Message, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingStatus_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBindingStatus", field, false, false, "String")
+}
+
+func (ec *executionContext) _ServiceBindingUsage_name(ctx context.Context, field graphql.CollectedField, obj *v1alpha13.ServiceBindingUsage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingUsage_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingUsage_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBindingUsage", field, false, false, "String")
+}
+
+func (ec *executionContext) _ServiceBindingUsage_namespace(ctx context.Context, field graphql.CollectedField, obj *v1alpha13.ServiceBindingUsage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingUsage_namespace(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Namespace, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingUsage_namespace(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBindingUsage", field, false, false, "String")
+}
+
+func (ec *executionContext) _ServiceBindingUsage_serviceBinding(ctx context.Context, field graphql.CollectedField, obj *v1alpha13.ServiceBindingUsage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingUsage_serviceBinding(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServiceBindingUsage().ServiceBinding(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ServiceBinding) graphql.Marshaler {
+			return ec.marshalOServiceBinding2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBinding(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingUsage_serviceBinding(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceBindingUsage",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBinding(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceBindingUsage_usedBy(ctx context.Context, field graphql.CollectedField, obj *v1alpha13.ServiceBindingUsage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingUsage_usedBy(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServiceBindingUsage().UsedBy(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1alpha13.LocalReferenceByKindAndName) graphql.Marshaler {
+			return ec.marshalNLocalObjectReference2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐLocalReferenceByKindAndName(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingUsage_usedBy(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceBindingUsage",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_LocalObjectReference(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceBindingUsage_parameters(ctx context.Context, field graphql.CollectedField, obj *v1alpha13.ServiceBindingUsage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingUsage_parameters(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServiceBindingUsage().Parameters(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1alpha13.Parameters) graphql.Marshaler {
+			return ec.marshalOServiceBindingUsageParameters2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐParameters(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingUsage_parameters(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceBindingUsage",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBindingUsageParameters(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceBindingUsage_status(ctx context.Context, field graphql.CollectedField, obj *v1alpha13.ServiceBindingUsage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingUsage_status(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServiceBindingUsage().Status(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ServiceBindingUsageStatus) graphql.Marshaler {
+			return ec.marshalNServiceBindingUsageStatus2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBindingUsageStatus(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingUsage_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceBindingUsage",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBindingUsageStatus(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceBindingUsageParameters_envPrefix(ctx context.Context, field graphql.CollectedField, obj *v1alpha13.Parameters) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingUsageParameters_envPrefix(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.EnvPrefix, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1alpha13.EnvPrefix) graphql.Marshaler {
+			return ec.marshalOEnvPrefix2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐEnvPrefix(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingUsageParameters_envPrefix(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceBindingUsageParameters",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_EnvPrefix(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceBindingUsageStatus_type(ctx context.Context, field graphql.CollectedField, obj *ServiceBindingUsageStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingUsageStatus_type(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Type, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v ServiceBindingUsageStatusType) graphql.Marshaler {
+			return ec.marshalNServiceBindingUsageStatusType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBindingUsageStatusType(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingUsageStatus_type(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBindingUsageStatus", field, false, false, "ServiceBindingUsageStatusType")
+}
+
+func (ec *executionContext) _ServiceBindingUsageStatus_reason(ctx context.Context, field graphql.CollectedField, obj *ServiceBindingUsageStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingUsageStatus_reason(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Reason, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingUsageStatus_reason(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBindingUsageStatus", field, false, false, "String")
+}
+
+func (ec *executionContext) _ServiceBindingUsageStatus_message(ctx context.Context, field graphql.CollectedField, obj *ServiceBindingUsageStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingUsageStatus_message(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Message, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingUsageStatus_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBindingUsageStatus", field, false, false, "String")
+}
+
+func (ec *executionContext) _ServiceBindings_items(ctx context.Context, field graphql.CollectedField, obj *ServiceBindings) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindings_items(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Items, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v1beta11.ServiceBinding) graphql.Marshaler {
+			return ec.marshalNServiceBinding2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBindingᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindings_items(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceBindings",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBinding(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceBindings_stats(ctx context.Context, field graphql.CollectedField, obj *ServiceBindings) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindings_stats(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Stats, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ServiceBindingsStats) graphql.Marshaler {
+			return ec.marshalNServiceBindingsStats2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBindingsStats(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindings_stats(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceBindings",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBindingsStats(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceBindingsStats_ready(ctx context.Context, field graphql.CollectedField, obj *ServiceBindingsStats) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingsStats_ready(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Ready, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingsStats_ready(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBindingsStats", field, false, false, "Int")
+}
+
+func (ec *executionContext) _ServiceBindingsStats_failed(ctx context.Context, field graphql.CollectedField, obj *ServiceBindingsStats) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingsStats_failed(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Failed, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingsStats_failed(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBindingsStats", field, false, false, "Int")
+}
+
+func (ec *executionContext) _ServiceBindingsStats_pending(ctx context.Context, field graphql.CollectedField, obj *ServiceBindingsStats) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingsStats_pending(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Pending, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingsStats_pending(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBindingsStats", field, false, false, "Int")
+}
+
+func (ec *executionContext) _ServiceBindingsStats_unknown(ctx context.Context, field graphql.CollectedField, obj *ServiceBindingsStats) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingsStats_unknown(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Unknown, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingsStats_unknown(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBindingsStats", field, false, false, "Int")
+}
+
+func (ec *executionContext) _ServiceBroker_name(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceBroker) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBroker_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBroker_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBroker", field, false, false, "String")
+}
+
+func (ec *executionContext) _ServiceBroker_namespace(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceBroker) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBroker_namespace(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Namespace, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBroker_namespace(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBroker", field, false, false, "String")
+}
+
+func (ec *executionContext) _ServiceBroker_status(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceBroker) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBroker_status(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServiceBroker().Status(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ServiceBrokerStatus) graphql.Marshaler {
+			return ec.marshalNServiceBrokerStatus2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBrokerStatus(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBroker_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceBroker",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBrokerStatus(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceBroker_creationTimestamp(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceBroker) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBroker_creationTimestamp(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CreationTimestamp, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v v1.Time) graphql.Marshaler {
+			return ec.marshalNTimestamp2k8sᚗioᚋapimachineryᚋpkgᚋapisᚋmetaᚋv1ᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBroker_creationTimestamp(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBroker", field, false, false, "Timestamp")
+}
+
+func (ec *executionContext) _ServiceBroker_url(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceBroker) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBroker_url(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServiceBroker().URL(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBroker_url(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBroker", field, true, true, "String")
+}
+
+func (ec *executionContext) _ServiceBroker_labels(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceBroker) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBroker_labels(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServiceBroker().Labels(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]string) graphql.Marshaler {
+			return ec.marshalNLabels2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBroker_labels(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBroker", field, true, true, "Labels")
+}
+
+func (ec *executionContext) _ServiceBrokerEvent_type(ctx context.Context, field graphql.CollectedField, obj *ServiceBrokerEvent) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBrokerEvent_type(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Type, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v k8s.EventType) graphql.Marshaler {
+			return ec.marshalNSubscriptionEventType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚐEventType(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBrokerEvent_type(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBrokerEvent", field, false, false, "SubscriptionEventType")
+}
+
+func (ec *executionContext) _ServiceBrokerEvent_serviceBroker(ctx context.Context, field graphql.CollectedField, obj *ServiceBrokerEvent) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBrokerEvent_serviceBroker(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ServiceBroker, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ServiceBroker) graphql.Marshaler {
+			return ec.marshalNServiceBroker2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBroker(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBrokerEvent_serviceBroker(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceBrokerEvent",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBroker(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceBrokerStatus_ready(ctx context.Context, field graphql.CollectedField, obj *ServiceBrokerStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBrokerStatus_ready(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Ready, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBrokerStatus_ready(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBrokerStatus", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _ServiceBrokerStatus_reason(ctx context.Context, field graphql.CollectedField, obj *ServiceBrokerStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBrokerStatus_reason(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Reason, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBrokerStatus_reason(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBrokerStatus", field, false, false, "String")
+}
+
+func (ec *executionContext) _ServiceBrokerStatus_message(ctx context.Context, field graphql.CollectedField, obj *ServiceBrokerStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBrokerStatus_message(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Message, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBrokerStatus_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBrokerStatus", field, false, false, "String")
+}
+
+func (ec *executionContext) _ServiceClass_name(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -9604,7 +24583,7 @@ func (ec *executionContext) fieldContext_ServiceClass_name(_ context.Context, fi
 	return graphql.NewScalarFieldContext("ServiceClass", field, false, false, "String")
 }
 
-func (ec *executionContext) _ServiceClass_namespace(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceClass) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceClass_namespace(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -9627,7 +24606,7 @@ func (ec *executionContext) fieldContext_ServiceClass_namespace(_ context.Contex
 	return graphql.NewScalarFieldContext("ServiceClass", field, false, false, "String")
 }
 
-func (ec *executionContext) _ServiceClass_externalName(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceClass) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceClass_externalName(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -9650,7 +24629,7 @@ func (ec *executionContext) fieldContext_ServiceClass_externalName(_ context.Con
 	return graphql.NewScalarFieldContext("ServiceClass", field, true, true, "String")
 }
 
-func (ec *executionContext) _ServiceClass_displayName(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceClass) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceClass_displayName(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -9673,7 +24652,7 @@ func (ec *executionContext) fieldContext_ServiceClass_displayName(_ context.Cont
 	return graphql.NewScalarFieldContext("ServiceClass", field, true, true, "String")
 }
 
-func (ec *executionContext) _ServiceClass_creationTimestamp(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceClass) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceClass_creationTimestamp(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -9696,7 +24675,7 @@ func (ec *executionContext) fieldContext_ServiceClass_creationTimestamp(_ contex
 	return graphql.NewScalarFieldContext("ServiceClass", field, false, false, "Timestamp")
 }
 
-func (ec *executionContext) _ServiceClass_description(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceClass) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceClass_description(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -9719,7 +24698,7 @@ func (ec *executionContext) fieldContext_ServiceClass_description(_ context.Cont
 	return graphql.NewScalarFieldContext("ServiceClass", field, true, true, "String")
 }
 
-func (ec *executionContext) _ServiceClass_longDescription(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceClass) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceClass_longDescription(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -9742,7 +24721,7 @@ func (ec *executionContext) fieldContext_ServiceClass_longDescription(_ context.
 	return graphql.NewScalarFieldContext("ServiceClass", field, true, true, "String")
 }
 
-func (ec *executionContext) _ServiceClass_imageUrl(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceClass) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceClass_imageUrl(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -9765,7 +24744,7 @@ func (ec *executionContext) fieldContext_ServiceClass_imageUrl(_ context.Context
 	return graphql.NewScalarFieldContext("ServiceClass", field, true, true, "String")
 }
 
-func (ec *executionContext) _ServiceClass_documentationUrl(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceClass) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceClass_documentationUrl(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -9788,7 +24767,7 @@ func (ec *executionContext) fieldContext_ServiceClass_documentationUrl(_ context
 	return graphql.NewScalarFieldContext("ServiceClass", field, true, true, "String")
 }
 
-func (ec *executionContext) _ServiceClass_supportUrl(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceClass) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceClass_supportUrl(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -9811,7 +24790,7 @@ func (ec *executionContext) fieldContext_ServiceClass_supportUrl(_ context.Conte
 	return graphql.NewScalarFieldContext("ServiceClass", field, true, true, "String")
 }
 
-func (ec *executionContext) _ServiceClass_providerDisplayName(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceClass) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceClass_providerDisplayName(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -9834,7 +24813,7 @@ func (ec *executionContext) fieldContext_ServiceClass_providerDisplayName(_ cont
 	return graphql.NewScalarFieldContext("ServiceClass", field, true, true, "String")
 }
 
-func (ec *executionContext) _ServiceClass_tags(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceClass) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceClass_tags(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -9857,7 +24836,7 @@ func (ec *executionContext) fieldContext_ServiceClass_tags(_ context.Context, fi
 	return graphql.NewScalarFieldContext("ServiceClass", field, true, true, "String")
 }
 
-func (ec *executionContext) _ServiceClass_labels(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceClass) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceClass_labels(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -9880,7 +24859,7 @@ func (ec *executionContext) fieldContext_ServiceClass_labels(_ context.Context, 
 	return graphql.NewScalarFieldContext("ServiceClass", field, true, true, "Labels")
 }
 
-func (ec *executionContext) _ServiceClass_plans(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceClass) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceClass_plans(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -9892,7 +24871,7 @@ func (ec *executionContext) _ServiceClass_plans(ctx context.Context, field graph
 			return ec.Resolvers.ServiceClass().Plans(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []v1beta1.ServicePlan) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v []v1beta11.ServicePlan) graphql.Marshaler {
 			return ec.marshalNServicePlan2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServicePlanᚄ(ctx, selections, v)
 		},
 		true,
@@ -9912,7 +24891,7 @@ func (ec *executionContext) fieldContext_ServiceClass_plans(_ context.Context, f
 	return fc, nil
 }
 
-func (ec *executionContext) _ServiceClass_activated(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceClass) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceClass_activated(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -9935,7 +24914,7 @@ func (ec *executionContext) fieldContext_ServiceClass_activated(_ context.Contex
 	return graphql.NewScalarFieldContext("ServiceClass", field, true, true, "Boolean")
 }
 
-func (ec *executionContext) _ServiceClass_instances(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceClass) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceClass_instances(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -9947,7 +24926,7 @@ func (ec *executionContext) _ServiceClass_instances(ctx context.Context, field g
 			return ec.Resolvers.ServiceClass().Instances(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []v1beta1.ServiceInstance) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v []v1beta11.ServiceInstance) graphql.Marshaler {
 			return ec.marshalNServiceInstance2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceInstanceᚄ(ctx, selections, v)
 		},
 		true,
@@ -9967,7 +24946,126 @@ func (ec *executionContext) fieldContext_ServiceClass_instances(_ context.Contex
 	return fc, nil
 }
 
-func (ec *executionContext) _ServiceInstance_name(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceInstance) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceClass_clusterAssetGroup(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceClass_clusterAssetGroup(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServiceClass().ClusterAssetGroup(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta1.ClusterAssetGroup) graphql.Marshaler {
+			return ec.marshalOClusterAssetGroup2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐClusterAssetGroup(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceClass_clusterAssetGroup(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceClass",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ClusterAssetGroup(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceClass_assetGroup(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceClass_assetGroup(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServiceClass().AssetGroup(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta1.AssetGroup) graphql.Marshaler {
+			return ec.marshalOAssetGroup2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐAssetGroup(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceClass_assetGroup(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceClass",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_AssetGroup(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceEvent_type(ctx context.Context, field graphql.CollectedField, obj *ServiceEvent) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceEvent_type(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Type, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v k8s.EventType) graphql.Marshaler {
+			return ec.marshalNSubscriptionEventType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚐEventType(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceEvent_type(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceEvent", field, false, false, "SubscriptionEventType")
+}
+
+func (ec *executionContext) _ServiceEvent_service(ctx context.Context, field graphql.CollectedField, obj *ServiceEvent) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceEvent_service(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Service, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v14.Service) graphql.Marshaler {
+			return ec.marshalNService2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐService(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceEvent_service(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceEvent",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Service(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceInstance_name(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceInstance) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -9990,7 +25088,7 @@ func (ec *executionContext) fieldContext_ServiceInstance_name(_ context.Context,
 	return graphql.NewScalarFieldContext("ServiceInstance", field, false, false, "String")
 }
 
-func (ec *executionContext) _ServiceInstance_namespace(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceInstance) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceInstance_namespace(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceInstance) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10013,7 +25111,7 @@ func (ec *executionContext) fieldContext_ServiceInstance_namespace(_ context.Con
 	return graphql.NewScalarFieldContext("ServiceInstance", field, false, false, "String")
 }
 
-func (ec *executionContext) _ServiceInstance_planSpec(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceInstance) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceInstance_planSpec(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceInstance) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10036,7 +25134,7 @@ func (ec *executionContext) fieldContext_ServiceInstance_planSpec(_ context.Cont
 	return graphql.NewScalarFieldContext("ServiceInstance", field, true, true, "JSON")
 }
 
-func (ec *executionContext) _ServiceInstance_creationTimestamp(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceInstance) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceInstance_creationTimestamp(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceInstance) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10059,7 +25157,7 @@ func (ec *executionContext) fieldContext_ServiceInstance_creationTimestamp(_ con
 	return graphql.NewScalarFieldContext("ServiceInstance", field, false, false, "Timestamp")
 }
 
-func (ec *executionContext) _ServiceInstance_labels(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceInstance) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceInstance_labels(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceInstance) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10082,7 +25180,7 @@ func (ec *executionContext) fieldContext_ServiceInstance_labels(_ context.Contex
 	return graphql.NewScalarFieldContext("ServiceInstance", field, true, true, "String")
 }
 
-func (ec *executionContext) _ServiceInstance_status(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceInstance) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceInstance_status(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceInstance) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10114,7 +25212,7 @@ func (ec *executionContext) fieldContext_ServiceInstance_status(_ context.Contex
 	return fc, nil
 }
 
-func (ec *executionContext) _ServiceInstance_classReference(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceInstance) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceInstance_classReference(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceInstance) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10146,7 +25244,7 @@ func (ec *executionContext) fieldContext_ServiceInstance_classReference(_ contex
 	return fc, nil
 }
 
-func (ec *executionContext) _ServiceInstance_planReference(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceInstance) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceInstance_planReference(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceInstance) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10178,7 +25276,7 @@ func (ec *executionContext) fieldContext_ServiceInstance_planReference(_ context
 	return fc, nil
 }
 
-func (ec *executionContext) _ServiceInstance_serviceClass(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceInstance) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceInstance_serviceClass(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceInstance) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10190,7 +25288,7 @@ func (ec *executionContext) _ServiceInstance_serviceClass(ctx context.Context, f
 			return ec.Resolvers.ServiceInstance().ServiceClass(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v1beta1.ServiceClass) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ServiceClass) graphql.Marshaler {
 			return ec.marshalOServiceClass2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceClass(ctx, selections, v)
 		},
 		true,
@@ -10210,7 +25308,39 @@ func (ec *executionContext) fieldContext_ServiceInstance_serviceClass(_ context.
 	return fc, nil
 }
 
-func (ec *executionContext) _ServiceInstance_servicePlan(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceInstance) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceInstance_clusterServiceClass(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceInstance) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceInstance_clusterServiceClass(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServiceInstance().ClusterServiceClass(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ClusterServiceClass) graphql.Marshaler {
+			return ec.marshalOClusterServiceClass2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServiceClass(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceInstance_clusterServiceClass(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceInstance",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ClusterServiceClass(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceInstance_servicePlan(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceInstance) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10222,7 +25352,7 @@ func (ec *executionContext) _ServiceInstance_servicePlan(ctx context.Context, fi
 			return ec.Resolvers.ServiceInstance().ServicePlan(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v1beta1.ServicePlan) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ServicePlan) graphql.Marshaler {
 			return ec.marshalOServicePlan2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServicePlan(ctx, selections, v)
 		},
 		true,
@@ -10242,7 +25372,39 @@ func (ec *executionContext) fieldContext_ServiceInstance_servicePlan(_ context.C
 	return fc, nil
 }
 
-func (ec *executionContext) _ServiceInstance_bindable(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceInstance) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceInstance_clusterServicePlan(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceInstance) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceInstance_clusterServicePlan(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServiceInstance().ClusterServicePlan(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ClusterServicePlan) graphql.Marshaler {
+			return ec.marshalOClusterServicePlan2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServicePlan(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceInstance_clusterServicePlan(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceInstance",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ClusterServicePlan(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceInstance_bindable(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceInstance) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10263,6 +25425,212 @@ func (ec *executionContext) _ServiceInstance_bindable(ctx context.Context, field
 }
 func (ec *executionContext) fieldContext_ServiceInstance_bindable(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ServiceInstance", field, true, true, "Boolean")
+}
+
+func (ec *executionContext) _ServiceInstance_serviceBindings(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceInstance) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceInstance_serviceBindings(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServiceInstance().ServiceBindings(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ServiceBindings) graphql.Marshaler {
+			return ec.marshalOServiceBindings2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBindings(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceInstance_serviceBindings(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceInstance",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBindings(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceInstance_serviceBindingUsages(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceInstance) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceInstance_serviceBindingUsages(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServiceInstance().ServiceBindingUsages(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v1alpha13.ServiceBindingUsage) graphql.Marshaler {
+			return ec.marshalOServiceBindingUsage2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐServiceBindingUsageᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceInstance_serviceBindingUsages(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceInstance",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBindingUsage(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceInstanceConnection_edges(ctx context.Context, field graphql.CollectedField, obj *ServiceInstanceConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceInstanceConnection_edges(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Edges, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []ServiceInstanceEdge) graphql.Marshaler {
+			return ec.marshalNServiceInstanceEdge2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceInstanceEdgeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceInstanceConnection_edges(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceInstanceConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceInstanceEdge(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceInstanceConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *ServiceInstanceConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceInstanceConnection_pageInfo(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PageInfo, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *PageInfo) graphql.Marshaler {
+			return ec.marshalNPageInfo2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐPageInfo(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceInstanceConnection_pageInfo(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceInstanceConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PageInfo(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceInstanceConnection_totalCount(ctx context.Context, field graphql.CollectedField, obj *ServiceInstanceConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceInstanceConnection_totalCount(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TotalCount, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceInstanceConnection_totalCount(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceInstanceConnection", field, false, false, "Int")
+}
+
+func (ec *executionContext) _ServiceInstanceEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *ServiceInstanceEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceInstanceEdge_cursor(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Cursor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceInstanceEdge_cursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceInstanceEdge", field, false, false, "String")
+}
+
+func (ec *executionContext) _ServiceInstanceEdge_node(ctx context.Context, field graphql.CollectedField, obj *ServiceInstanceEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceInstanceEdge_node(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Node, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ServiceInstance) graphql.Marshaler {
+			return ec.marshalNServiceInstance2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceInstance(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceInstanceEdge_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceInstanceEdge",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceInstance(ctx, field)
+		},
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _ServiceInstanceEvent_type(ctx context.Context, field graphql.CollectedField, obj *ServiceInstanceEvent) (ret graphql.Marshaler) {
@@ -10300,7 +25668,7 @@ func (ec *executionContext) _ServiceInstanceEvent_serviceInstance(ctx context.Co
 			return obj.ServiceInstance, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v1beta1.ServiceInstance) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ServiceInstance) graphql.Marshaler {
 			return ec.marshalNServiceInstance2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceInstance(ctx, selections, v)
 		},
 		true,
@@ -10458,7 +25826,7 @@ func (ec *executionContext) fieldContext_ServiceInstanceStatus_message(_ context
 	return graphql.NewScalarFieldContext("ServiceInstanceStatus", field, false, false, "String")
 }
 
-func (ec *executionContext) _ServicePlan_name(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServicePlan) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServicePlan_name(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServicePlan) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10481,7 +25849,7 @@ func (ec *executionContext) fieldContext_ServicePlan_name(_ context.Context, fie
 	return graphql.NewScalarFieldContext("ServicePlan", field, false, false, "String")
 }
 
-func (ec *executionContext) _ServicePlan_namespace(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServicePlan) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServicePlan_namespace(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServicePlan) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10504,7 +25872,7 @@ func (ec *executionContext) fieldContext_ServicePlan_namespace(_ context.Context
 	return graphql.NewScalarFieldContext("ServicePlan", field, false, false, "String")
 }
 
-func (ec *executionContext) _ServicePlan_displayName(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServicePlan) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServicePlan_displayName(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServicePlan) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10527,7 +25895,7 @@ func (ec *executionContext) fieldContext_ServicePlan_displayName(_ context.Conte
 	return graphql.NewScalarFieldContext("ServicePlan", field, true, true, "String")
 }
 
-func (ec *executionContext) _ServicePlan_externalName(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServicePlan) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServicePlan_externalName(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServicePlan) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10550,7 +25918,7 @@ func (ec *executionContext) fieldContext_ServicePlan_externalName(_ context.Cont
 	return graphql.NewScalarFieldContext("ServicePlan", field, true, true, "String")
 }
 
-func (ec *executionContext) _ServicePlan_description(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServicePlan) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServicePlan_description(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServicePlan) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10573,7 +25941,7 @@ func (ec *executionContext) fieldContext_ServicePlan_description(_ context.Conte
 	return graphql.NewScalarFieldContext("ServicePlan", field, true, true, "String")
 }
 
-func (ec *executionContext) _ServicePlan_relatedServiceClassName(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServicePlan) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServicePlan_relatedServiceClassName(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServicePlan) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10596,7 +25964,7 @@ func (ec *executionContext) fieldContext_ServicePlan_relatedServiceClassName(_ c
 	return graphql.NewScalarFieldContext("ServicePlan", field, true, true, "String")
 }
 
-func (ec *executionContext) _ServicePlan_instanceCreateParameterSchema(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServicePlan) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServicePlan_instanceCreateParameterSchema(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServicePlan) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10619,7 +25987,7 @@ func (ec *executionContext) fieldContext_ServicePlan_instanceCreateParameterSche
 	return graphql.NewScalarFieldContext("ServicePlan", field, true, true, "JSON")
 }
 
-func (ec *executionContext) _ServicePlan_bindingCreateParameterSchema(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServicePlan) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServicePlan_bindingCreateParameterSchema(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServicePlan) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10642,7 +26010,218 @@ func (ec *executionContext) fieldContext_ServicePlan_bindingCreateParameterSchem
 	return graphql.NewScalarFieldContext("ServicePlan", field, true, true, "JSON")
 }
 
-func (ec *executionContext) _Subscriber_ref(ctx context.Context, field graphql.CollectedField, obj *v13.Destination) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServicePlan_clusterAssetGroup(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServicePlan) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServicePlan_clusterAssetGroup(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServicePlan().ClusterAssetGroup(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta1.ClusterAssetGroup) graphql.Marshaler {
+			return ec.marshalOClusterAssetGroup2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐClusterAssetGroup(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServicePlan_clusterAssetGroup(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServicePlan",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ClusterAssetGroup(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServicePlan_assetGroup(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServicePlan) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServicePlan_assetGroup(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServicePlan().AssetGroup(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta1.AssetGroup) graphql.Marshaler {
+			return ec.marshalOAssetGroup2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐAssetGroup(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServicePlan_assetGroup(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServicePlan",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_AssetGroup(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServicePort_name(ctx context.Context, field graphql.CollectedField, obj *v14.ServicePort) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServicePort_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServicePort_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServicePort", field, false, false, "String")
+}
+
+func (ec *executionContext) _ServicePort_serviceProtocol(ctx context.Context, field graphql.CollectedField, obj *v14.ServicePort) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServicePort_serviceProtocol(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServicePort().ServiceProtocol(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v ServiceProtocol) graphql.Marshaler {
+			return ec.marshalNServiceProtocol2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceProtocol(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServicePort_serviceProtocol(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServicePort", field, true, true, "ServiceProtocol")
+}
+
+func (ec *executionContext) _ServicePort_port(ctx context.Context, field graphql.CollectedField, obj *v14.ServicePort) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServicePort_port(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Port, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int32) graphql.Marshaler {
+			return ec.marshalNInt2int32(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServicePort_port(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServicePort", field, false, false, "Int")
+}
+
+func (ec *executionContext) _ServicePort_nodePort(ctx context.Context, field graphql.CollectedField, obj *v14.ServicePort) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServicePort_nodePort(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.NodePort, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int32) graphql.Marshaler {
+			return ec.marshalNInt2int32(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServicePort_nodePort(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServicePort", field, false, false, "Int")
+}
+
+func (ec *executionContext) _ServicePort_targetPort(ctx context.Context, field graphql.CollectedField, obj *v14.ServicePort) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServicePort_targetPort(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServicePort().TargetPort(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServicePort_targetPort(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServicePort", field, true, true, "Int")
+}
+
+func (ec *executionContext) _ServiceStatus_loadBalancer(ctx context.Context, field graphql.CollectedField, obj *v14.ServiceStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceStatus_loadBalancer(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.LoadBalancer, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v v14.LoadBalancerStatus) graphql.Marshaler {
+			return ec.marshalNLoadBalancerStatus2k8sᚗioᚋapiᚋcoreᚋv1ᚐLoadBalancerStatus(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceStatus_loadBalancer(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceStatus",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_LoadBalancerStatus(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Subscriber_ref(ctx context.Context, field graphql.CollectedField, obj *v16.Destination) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10654,7 +26233,7 @@ func (ec *executionContext) _Subscriber_ref(ctx context.Context, field graphql.C
 			return obj.Ref, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v13.KReference) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v16.KReference) graphql.Marshaler {
 			return ec.marshalOSubscriberRef2ᚖknativeᚗdevᚋpkgᚋapisᚋduckᚋv1ᚐKReference(ctx, selections, v)
 		},
 		true,
@@ -10674,7 +26253,7 @@ func (ec *executionContext) fieldContext_Subscriber_ref(_ context.Context, field
 	return fc, nil
 }
 
-func (ec *executionContext) _Subscriber_uri(ctx context.Context, field graphql.CollectedField, obj *v13.Destination) (ret graphql.Marshaler) {
+func (ec *executionContext) _Subscriber_uri(ctx context.Context, field graphql.CollectedField, obj *v16.Destination) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10697,7 +26276,7 @@ func (ec *executionContext) fieldContext_Subscriber_uri(_ context.Context, field
 	return graphql.NewScalarFieldContext("Subscriber", field, true, true, "URI")
 }
 
-func (ec *executionContext) _SubscriberRef_apiVersion(ctx context.Context, field graphql.CollectedField, obj *v13.KReference) (ret graphql.Marshaler) {
+func (ec *executionContext) _SubscriberRef_apiVersion(ctx context.Context, field graphql.CollectedField, obj *v16.KReference) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10720,7 +26299,7 @@ func (ec *executionContext) fieldContext_SubscriberRef_apiVersion(_ context.Cont
 	return graphql.NewScalarFieldContext("SubscriberRef", field, false, false, "String")
 }
 
-func (ec *executionContext) _SubscriberRef_kind(ctx context.Context, field graphql.CollectedField, obj *v13.KReference) (ret graphql.Marshaler) {
+func (ec *executionContext) _SubscriberRef_kind(ctx context.Context, field graphql.CollectedField, obj *v16.KReference) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10743,7 +26322,7 @@ func (ec *executionContext) fieldContext_SubscriberRef_kind(_ context.Context, f
 	return graphql.NewScalarFieldContext("SubscriberRef", field, false, false, "String")
 }
 
-func (ec *executionContext) _SubscriberRef_name(ctx context.Context, field graphql.CollectedField, obj *v13.KReference) (ret graphql.Marshaler) {
+func (ec *executionContext) _SubscriberRef_name(ctx context.Context, field graphql.CollectedField, obj *v16.KReference) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10766,7 +26345,7 @@ func (ec *executionContext) fieldContext_SubscriberRef_name(_ context.Context, f
 	return graphql.NewScalarFieldContext("SubscriberRef", field, false, false, "String")
 }
 
-func (ec *executionContext) _SubscriberRef_namespace(ctx context.Context, field graphql.CollectedField, obj *v13.KReference) (ret graphql.Marshaler) {
+func (ec *executionContext) _SubscriberRef_namespace(ctx context.Context, field graphql.CollectedField, obj *v16.KReference) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10865,6 +26444,126 @@ func (ec *executionContext) fieldContext_Subscription_serviceInstanceEvent(ctx c
 	return fc, nil
 }
 
+func (ec *executionContext) _Subscription_serviceBindingEvent(ctx context.Context, field graphql.CollectedField) (ret func(ctx context.Context) graphql.Marshaler) {
+	return graphql.ResolveFieldStream(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Subscription_serviceBindingEvent(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Subscription().ServiceBindingEvent(ctx, fc.Args["namespace"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ServiceBindingEvent) graphql.Marshaler {
+			return ec.marshalNServiceBindingEvent2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBindingEvent(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Subscription_serviceBindingEvent(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Subscription",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBindingEvent(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Subscription_serviceBindingEvent_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Subscription_serviceBrokerEvent(ctx context.Context, field graphql.CollectedField) (ret func(ctx context.Context) graphql.Marshaler) {
+	return graphql.ResolveFieldStream(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Subscription_serviceBrokerEvent(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Subscription().ServiceBrokerEvent(ctx, fc.Args["namespace"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ServiceBrokerEvent) graphql.Marshaler {
+			return ec.marshalNServiceBrokerEvent2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBrokerEvent(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Subscription_serviceBrokerEvent(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Subscription",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBrokerEvent(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Subscription_serviceBrokerEvent_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Subscription_clusterServiceBrokerEvent(ctx context.Context, field graphql.CollectedField) (ret func(ctx context.Context) graphql.Marshaler) {
+	return graphql.ResolveFieldStream(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Subscription_clusterServiceBrokerEvent(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Subscription().ClusterServiceBrokerEvent(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ClusterServiceBrokerEvent) graphql.Marshaler {
+			return ec.marshalNClusterServiceBrokerEvent2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐClusterServiceBrokerEvent(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Subscription_clusterServiceBrokerEvent(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Subscription",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ClusterServiceBrokerEvent(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Subscription_namespaceEvent(ctx context.Context, field graphql.CollectedField) (ret func(ctx context.Context) graphql.Marshaler) {
 	return graphql.ResolveFieldStream(
 		ctx,
@@ -10903,6 +26602,94 @@ func (ec *executionContext) fieldContext_Subscription_namespaceEvent(ctx context
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Subscription_namespaceEvent_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Subscription_serviceEvent(ctx context.Context, field graphql.CollectedField) (ret func(ctx context.Context) graphql.Marshaler) {
+	return graphql.ResolveFieldStream(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Subscription_serviceEvent(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Subscription().ServiceEvent(ctx, fc.Args["namespace"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ServiceEvent) graphql.Marshaler {
+			return ec.marshalNServiceEvent2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceEvent(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Subscription_serviceEvent(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Subscription",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceEvent(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Subscription_serviceEvent_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Subscription_functionEvent(ctx context.Context, field graphql.CollectedField) (ret func(ctx context.Context) graphql.Marshaler) {
+	return graphql.ResolveFieldStream(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Subscription_functionEvent(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Subscription().FunctionEvent(ctx, fc.Args["namespace"].(string), fc.Args["functionName"].(*string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *FunctionEvent) graphql.Marshaler {
+			return ec.marshalNFunctionEvent2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐFunctionEvent(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Subscription_functionEvent(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Subscription",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_FunctionEvent(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Subscription_functionEvent_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -11151,6 +26938,226 @@ func (ec *executionContext) fieldContext_Trigger_status(_ context.Context, field
 	return fc, nil
 }
 
+func (ec *executionContext) _Trigger_broker(ctx context.Context, field graphql.CollectedField, obj *v11.Trigger) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Trigger_broker(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Trigger().Broker(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Trigger_broker(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Trigger", field, true, true, "String")
+}
+
+func (ec *executionContext) _Trigger_filterAttributes(ctx context.Context, field graphql.CollectedField, obj *v11.Trigger) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Trigger_filterAttributes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Trigger().FilterAttributes(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return ec.marshalNJSON2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Trigger_filterAttributes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Trigger", field, true, true, "JSON")
+}
+
+func (ec *executionContext) _Trigger_subscriber(ctx context.Context, field graphql.CollectedField, obj *v11.Trigger) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Trigger_subscriber(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Trigger().Subscriber(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v16.Destination) graphql.Marshaler {
+			return ec.marshalNSubscriber2ᚖknativeᚗdevᚋpkgᚋapisᚋduckᚋv1ᚐDestination(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Trigger_subscriber(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Trigger",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Subscriber(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _TriggerConnection_edges(ctx context.Context, field graphql.CollectedField, obj *TriggerConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TriggerConnection_edges(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Edges, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []TriggerEdge) graphql.Marshaler {
+			return ec.marshalNTriggerEdge2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐTriggerEdgeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TriggerConnection_edges(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "TriggerConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_TriggerEdge(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _TriggerConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *TriggerConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TriggerConnection_pageInfo(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PageInfo, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *PageInfo) graphql.Marshaler {
+			return ec.marshalNPageInfo2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐPageInfo(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TriggerConnection_pageInfo(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "TriggerConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PageInfo(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _TriggerConnection_totalCount(ctx context.Context, field graphql.CollectedField, obj *TriggerConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TriggerConnection_totalCount(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TotalCount, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TriggerConnection_totalCount(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TriggerConnection", field, false, false, "Int")
+}
+
+func (ec *executionContext) _TriggerEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *TriggerEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TriggerEdge_cursor(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Cursor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TriggerEdge_cursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TriggerEdge", field, false, false, "String")
+}
+
+func (ec *executionContext) _TriggerEdge_node(ctx context.Context, field graphql.CollectedField, obj *TriggerEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TriggerEdge_node(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Node, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v11.Trigger) graphql.Marshaler {
+			return ec.marshalNTrigger2ᚖknativeᚗdevᚋeventingᚋpkgᚋapisᚋeventingᚋv1ᚐTrigger(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TriggerEdge_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "TriggerEdge",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Trigger(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _TriggerEvent_type(ctx context.Context, field graphql.CollectedField, obj *TriggerEvent) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -11252,6 +27259,61 @@ func (ec *executionContext) fieldContext_TriggerSpec_filter(_ context.Context, f
 	return graphql.NewScalarFieldContext("TriggerSpec", field, true, true, "JSON")
 }
 
+func (ec *executionContext) _TriggerSpec_filters(ctx context.Context, field graphql.CollectedField, obj *v11.TriggerSpec) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TriggerSpec_filters(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.TriggerSpec().Filters(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []map[string]any) graphql.Marshaler {
+			return ec.marshalOJSON2ᚕmapᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_TriggerSpec_filters(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TriggerSpec", field, true, true, "JSON")
+}
+
+func (ec *executionContext) _TriggerSpec_delivery(ctx context.Context, field graphql.CollectedField, obj *v11.TriggerSpec) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TriggerSpec_delivery(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Delivery, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v12.DeliverySpec) graphql.Marshaler {
+			return ec.marshalODelivery2ᚖknativeᚗdevᚋeventingᚋpkgᚋapisᚋduckᚋv1ᚐDeliverySpec(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_TriggerSpec_delivery(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "TriggerSpec",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Delivery(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _TriggerSpec_port(ctx context.Context, field graphql.CollectedField, obj *v11.TriggerSpec) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -11310,7 +27372,7 @@ func (ec *executionContext) _TriggerSpec_subscriber(ctx context.Context, field g
 			return obj.Subscriber, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v v13.Destination) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v v16.Destination) graphql.Marshaler {
 			return ec.marshalNSubscriber2knativeᚗdevᚋpkgᚋapisᚋduckᚋv1ᚐDestination(ctx, selections, v)
 		},
 		true,
@@ -11374,6 +27436,29 @@ func (ec *executionContext) _TriggerStatus_status(ctx context.Context, field gra
 }
 func (ec *executionContext) fieldContext_TriggerStatus_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("TriggerStatus", field, true, true, "TriggerStatusType")
+}
+
+func (ec *executionContext) _VersionInfo_kymaVersion(ctx context.Context, field graphql.CollectedField, obj *VersionInfo) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_VersionInfo_kymaVersion(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.KymaVersion, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_VersionInfo_kymaVersion(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("VersionInfo", field, false, false, "String")
 }
 
 func (ec *executionContext) ___Directive_name(ctx context.Context, field graphql.CollectedField, obj *introspection.Directive) (ret graphql.Marshaler) {
@@ -12732,6 +28817,300 @@ func UnmarshalApplicationServiceInput(ctx context.Context, raw any) (Application
 	return out, err
 }
 
+func (ec *executionContext) unmarshalInputConnectApplicationInput(ctx context.Context, obj any) (ConnectApplicationInput, error) {
+	var it ConnectApplicationInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"application", "namespace", "services", "function", "eventTypes", "broker"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "application":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("application"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Application = data
+		case "namespace":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("namespace"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Namespace = data
+		case "services":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("services"))
+			data, err := ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Services = data
+		case "function":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("function"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Function = data
+		case "eventTypes":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("eventTypes"))
+			data, err := ec.unmarshalOConnectEventTypeInput2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectEventTypeInputᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.EventTypes = data
+		case "broker":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("broker"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Broker = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalConnectApplicationInput unmarshals raw into the ConnectApplicationInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalConnectApplicationInput(ctx context.Context, raw any) (ConnectApplicationInput, error) {
+	var out ConnectApplicationInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "ConnectApplicationInput", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputConnectEventTypeInput(ctx context.Context, obj any) (ConnectEventTypeInput, error) {
+	var it ConnectEventTypeInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"type", "version"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "type":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("type"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Type = data
+		case "version":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("version"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Version = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalConnectEventTypeInput unmarshals raw into the ConnectEventTypeInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalConnectEventTypeInput(ctx context.Context, raw any) (ConnectEventTypeInput, error) {
+	var out ConnectEventTypeInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "ConnectEventTypeInput", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputConnectionFilter(ctx context.Context, obj any) (ConnectionFilter, error) {
+	var it ConnectionFilter
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"labelSelector", "text"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "labelSelector":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("labelSelector"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.LabelSelector = data
+		case "text":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("text"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Text = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalConnectionFilter unmarshals raw into the ConnectionFilter input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalConnectionFilter(ctx context.Context, raw any) (ConnectionFilter, error) {
+	var out ConnectionFilter
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "ConnectionFilter", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputConnectionOrder(ctx context.Context, obj any) (ConnectionOrder, error) {
+	var it ConnectionOrder
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"field", "direction"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "field":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("field"))
+			data, err := ec.unmarshalNConnectionOrderField2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionOrderField(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Field = data
+		case "direction":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("direction"))
+			data, err := ec.unmarshalOOrderDirection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐOrderDirection(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Direction = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalConnectionOrder unmarshals raw into the ConnectionOrder input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalConnectionOrder(ctx context.Context, raw any) (ConnectionOrder, error) {
+	var out ConnectionOrder
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "ConnectionOrder", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputDeliveryInput(ctx context.Context, obj any) (DeliveryInput, error) {
+	var it DeliveryInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"retry", "backoffPolicy", "backoffDelay", "timeout", "deadLetterSink"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "retry":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("retry"))
+			data, err := ec.unmarshalOInt2ᚖint(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Retry = data
+		case "backoffPolicy":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("backoffPolicy"))
+			data, err := ec.unmarshalOBackoffPolicy2ᚖknativeᚗdevᚋeventingᚋpkgᚋapisᚋduckᚋv1ᚐBackoffPolicyType(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.BackoffPolicy = data
+		case "backoffDelay":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("backoffDelay"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.BackoffDelay = data
+		case "timeout":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("timeout"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Timeout = data
+		case "deadLetterSink":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("deadLetterSink"))
+			data, err := ec.unmarshalOSubscriberInput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐSubscriberInput(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.DeadLetterSink = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalDeliveryInput unmarshals raw into the DeliveryInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalDeliveryInput(ctx context.Context, raw any) (DeliveryInput, error) {
+	var out DeliveryInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "DeliveryInput", raw, &out)
+	return out, err
+}
+
 func (ec *executionContext) unmarshalInputFunctionEnvInput(ctx context.Context, obj any) (FunctionEnvInput, error) {
 	var it FunctionEnvInput
 	if obj == nil {
@@ -13366,7 +29745,7 @@ func (ec *executionContext) unmarshalInputSubscriberInput(ctx context.Context, o
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"ref", "port", "path"}
+	fieldsInOrder := [...]string{"ref", "uri", "port", "path"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -13375,11 +29754,18 @@ func (ec *executionContext) unmarshalInputSubscriberInput(ctx context.Context, o
 		switch k {
 		case "ref":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("ref"))
-			data, err := ec.unmarshalNSubscriberRefInput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐSubscriberRefInput(ctx, v)
+			data, err := ec.unmarshalOSubscriberRefInput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐSubscriberRefInput(ctx, v)
 			if err != nil {
 				return it, err
 			}
 			it.Ref = data
+		case "uri":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("uri"))
+			data, err := ec.unmarshalOURI2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.URI = data
 		case "port":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("port"))
 			data, err := ec.unmarshalOPort2ᚖuint32(ctx, v)
@@ -13485,7 +29871,7 @@ func (ec *executionContext) unmarshalInputTriggerCreateInput(ctx context.Context
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"name", "broker", "filterAttributes", "subscriber"}
+	fieldsInOrder := [...]string{"name", "namespace", "broker", "filterAttributes", "filters", "delivery", "subscriber"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -13499,6 +29885,13 @@ func (ec *executionContext) unmarshalInputTriggerCreateInput(ctx context.Context
 				return it, err
 			}
 			it.Name = data
+		case "namespace":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("namespace"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Namespace = data
 		case "broker":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("broker"))
 			data, err := ec.unmarshalNString2string(ctx, v)
@@ -13513,6 +29906,20 @@ func (ec *executionContext) unmarshalInputTriggerCreateInput(ctx context.Context
 				return it, err
 			}
 			it.FilterAttributes = data
+		case "filters":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("filters"))
+			data, err := ec.unmarshalOTriggerFilterInput2ᚕknativeᚗdevᚋeventingᚋpkgᚋapisᚋeventingᚋv1ᚐSubscriptionsAPIFilterᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Filters = data
+		case "delivery":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("delivery"))
+			data, err := ec.unmarshalODeliveryInput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐDeliveryInput(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Delivery = data
 		case "subscriber":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("subscriber"))
 			data, err := ec.unmarshalNSubscriberInput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐSubscriberInput(ctx, v)
@@ -13534,6 +29941,90 @@ func (ec *executionContext) unmarshalInputTriggerCreateInput(ctx context.Context
 func UnmarshalTriggerCreateInput(ctx context.Context, raw any) (TriggerCreateInput, error) {
 	var out TriggerCreateInput
 	err := graphql.UnmarshalNamedInputFromContext(ctx, "TriggerCreateInput", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputTriggerFilterInput(ctx context.Context, obj any) (v11.SubscriptionsAPIFilter, error) {
+	var it v11.SubscriptionsAPIFilter
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"exact", "prefix", "suffix", "all", "any", "not", "cesql"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "exact":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("exact"))
+			data, err := ec.unmarshalOLabels2map(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Exact = data
+		case "prefix":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("prefix"))
+			data, err := ec.unmarshalOLabels2map(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Prefix = data
+		case "suffix":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("suffix"))
+			data, err := ec.unmarshalOLabels2map(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Suffix = data
+		case "all":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("all"))
+			data, err := ec.unmarshalOTriggerFilterInput2ᚕknativeᚗdevᚋeventingᚋpkgᚋapisᚋeventingᚋv1ᚐSubscriptionsAPIFilterᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.All = data
+		case "any":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("any"))
+			data, err := ec.unmarshalOTriggerFilterInput2ᚕknativeᚗdevᚋeventingᚋpkgᚋapisᚋeventingᚋv1ᚐSubscriptionsAPIFilterᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Any = data
+		case "not":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("not"))
+			data, err := ec.unmarshalOTriggerFilterInput2ᚖknativeᚗdevᚋeventingᚋpkgᚋapisᚋeventingᚋv1ᚐSubscriptionsAPIFilter(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Not = data
+		case "cesql":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("cesql"))
+			data, err := ec.unmarshalOString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.CESQL = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalTriggerFilterInput unmarshals raw into the TriggerFilterInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalTriggerFilterInput(ctx context.Context, raw any) (v11.SubscriptionsAPIFilter, error) {
+	var out v11.SubscriptionsAPIFilter
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "TriggerFilterInput", raw, &out)
 	return out, err
 }
 
@@ -13603,6 +30094,93 @@ func (ec *executionContext) _Application(ctx context.Context, sel ast.SelectionS
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Application_compassMetadata(ctx, field, obj)
 				})
+		case "eventTypes":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Application_eventTypes(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var applicationConnectionImplementors = []string{"ApplicationConnection"}
+
+func (ec *executionContext) _ApplicationConnection(ctx context.Context, sel ast.SelectionSet, obj *ApplicationConnection) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, applicationConnectionImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ApplicationConnection")
+		case "edges":
+			out.Values[i] = ec._ApplicationConnection_edges(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "pageInfo":
+			out.Values[i] = ec._ApplicationConnection_pageInfo(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "totalCount":
+			out.Values[i] = ec._ApplicationConnection_totalCount(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var applicationEdgeImplementors = []string{"ApplicationEdge"}
+
+func (ec *executionContext) _ApplicationEdge(ctx context.Context, sel ast.SelectionSet, obj *ApplicationEdge) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, applicationEdgeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ApplicationEdge")
+		case "cursor":
+			out.Values[i] = ec._ApplicationEdge_cursor(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "node":
+			out.Values[i] = ec._ApplicationEdge_node(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -13854,6 +30432,261 @@ func (ec *executionContext) _ApplicationService(ctx context.Context, sel ast.Sel
 	return out
 }
 
+var assetImplementors = []string{"Asset"}
+
+func (ec *executionContext) _Asset(ctx context.Context, sel ast.SelectionSet, obj *v1beta1.Asset) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, assetImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Asset")
+		case "name":
+			out.Values[i] = ec._Asset_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "namespace":
+			out.Values[i] = ec._Asset_namespace(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "parameters":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Asset_parameters(ctx, field, obj)
+				})
+		case "type":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Asset_type(ctx, field, obj)
+				})
+		case "files":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Asset_files(ctx, field, obj)
+				})
+		case "status":
+			out.Values[i] = ec._Asset_status(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "displayName":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Asset_displayName(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var assetGroupImplementors = []string{"AssetGroup"}
+
+func (ec *executionContext) _AssetGroup(ctx context.Context, sel ast.SelectionSet, obj *v1beta1.AssetGroup) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, assetGroupImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("AssetGroup")
+		case "name":
+			out.Values[i] = ec._AssetGroup_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "namespace":
+			out.Values[i] = ec._AssetGroup_namespace(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "groupName":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._AssetGroup_groupName(ctx, field, obj)
+				})
+		case "assets":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._AssetGroup_assets(ctx, field, obj)
+				})
+		case "displayName":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._AssetGroup_displayName(ctx, field, obj)
+				})
+		case "description":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._AssetGroup_description(ctx, field, obj)
+				})
+		case "status":
+			out.Values[i] = ec._AssetGroup_status(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var assetGroupStatusImplementors = []string{"AssetGroupStatus"}
+
+func (ec *executionContext) _AssetGroupStatus(ctx context.Context, sel ast.SelectionSet, obj *v1beta1.AssetGroupStatus) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, assetGroupStatusImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("AssetGroupStatus")
+		case "phase":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._AssetGroupStatus_phase(ctx, field, obj)
+				})
+		case "reason":
+			out.Values[i] = ec._AssetGroupStatus_reason(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "message":
+			out.Values[i] = ec._AssetGroupStatus_message(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var assetStatusImplementors = []string{"AssetStatus"}
+
+func (ec *executionContext) _AssetStatus(ctx context.Context, sel ast.SelectionSet, obj *v1beta1.AssetStatus) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, assetStatusImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("AssetStatus")
+		case "phase":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._AssetStatus_phase(ctx, field, obj)
+				})
+		case "reason":
+			out.Values[i] = ec._AssetStatus_reason(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "message":
+			out.Values[i] = ec._AssetStatus_message(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var backendModuleImplementors = []string{"BackendModule"}
+
+func (ec *executionContext) _BackendModule(ctx context.Context, sel ast.SelectionSet, obj *BackendModule) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, backendModuleImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("BackendModule")
+		case "name":
+			out.Values[i] = ec._BackendModule_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var brokerImplementors = []string{"Broker"}
 
 func (ec *executionContext) _Broker(ctx context.Context, sel ast.SelectionSet, obj *v11.Broker) graphql.Marshaler {
@@ -13923,6 +30756,93 @@ func (ec *executionContext) _Broker(ctx context.Context, sel ast.SelectionSet, o
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Broker_triggers(ctx, field, obj)
 				})
+		case "delivery":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Broker_delivery(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var brokerConnectionImplementors = []string{"BrokerConnection"}
+
+func (ec *executionContext) _BrokerConnection(ctx context.Context, sel ast.SelectionSet, obj *BrokerConnection) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, brokerConnectionImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("BrokerConnection")
+		case "edges":
+			out.Values[i] = ec._BrokerConnection_edges(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "pageInfo":
+			out.Values[i] = ec._BrokerConnection_pageInfo(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "totalCount":
+			out.Values[i] = ec._BrokerConnection_totalCount(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var brokerEdgeImplementors = []string{"BrokerEdge"}
+
+func (ec *executionContext) _BrokerEdge(ctx context.Context, sel ast.SelectionSet, obj *BrokerEdge) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, brokerEdgeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("BrokerEdge")
+		case "cursor":
+			out.Values[i] = ec._BrokerEdge_cursor(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "node":
+			out.Values[i] = ec._BrokerEdge_node(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -13961,6 +30881,484 @@ func (ec *executionContext) _BrokerEvent(ctx context.Context, sel ast.SelectionS
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var clusterAssetImplementors = []string{"ClusterAsset"}
+
+func (ec *executionContext) _ClusterAsset(ctx context.Context, sel ast.SelectionSet, obj *v1beta1.ClusterAsset) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, clusterAssetImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ClusterAsset")
+		case "name":
+			out.Values[i] = ec._ClusterAsset_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "parameters":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterAsset_parameters(ctx, field, obj)
+				})
+		case "type":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterAsset_type(ctx, field, obj)
+				})
+		case "files":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterAsset_files(ctx, field, obj)
+				})
+		case "status":
+			out.Values[i] = ec._ClusterAsset_status(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "displayName":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterAsset_displayName(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var clusterAssetGroupImplementors = []string{"ClusterAssetGroup"}
+
+func (ec *executionContext) _ClusterAssetGroup(ctx context.Context, sel ast.SelectionSet, obj *v1beta1.ClusterAssetGroup) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, clusterAssetGroupImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ClusterAssetGroup")
+		case "name":
+			out.Values[i] = ec._ClusterAssetGroup_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "groupName":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterAssetGroup_groupName(ctx, field, obj)
+				})
+		case "assets":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterAssetGroup_assets(ctx, field, obj)
+				})
+		case "displayName":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterAssetGroup_displayName(ctx, field, obj)
+				})
+		case "description":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterAssetGroup_description(ctx, field, obj)
+				})
+		case "status":
+			out.Values[i] = ec._ClusterAssetGroup_status(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var clusterMicroFrontendImplementors = []string{"ClusterMicroFrontend"}
+
+func (ec *executionContext) _ClusterMicroFrontend(ctx context.Context, sel ast.SelectionSet, obj *v1alpha12.ClusterMicroFrontend) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, clusterMicroFrontendImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ClusterMicroFrontend")
+		case "name":
+			out.Values[i] = ec._ClusterMicroFrontend_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "version":
+			out.Values[i] = ec._ClusterMicroFrontend_version(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "category":
+			out.Values[i] = ec._ClusterMicroFrontend_category(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "viewBaseUrl":
+			out.Values[i] = ec._ClusterMicroFrontend_viewBaseUrl(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "placement":
+			out.Values[i] = ec._ClusterMicroFrontend_placement(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "preloadUrl":
+			out.Values[i] = ec._ClusterMicroFrontend_preloadUrl(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "navigationNodes":
+			out.Values[i] = ec._ClusterMicroFrontend_navigationNodes(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var clusterServiceBrokerImplementors = []string{"ClusterServiceBroker"}
+
+func (ec *executionContext) _ClusterServiceBroker(ctx context.Context, sel ast.SelectionSet, obj *v1beta11.ClusterServiceBroker) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, clusterServiceBrokerImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ClusterServiceBroker")
+		case "name":
+			out.Values[i] = ec._ClusterServiceBroker_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "status":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServiceBroker_status(ctx, field, obj)
+				})
+		case "creationTimestamp":
+			out.Values[i] = ec._ClusterServiceBroker_creationTimestamp(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "url":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServiceBroker_url(ctx, field, obj)
+				})
+		case "labels":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServiceBroker_labels(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var clusterServiceBrokerEventImplementors = []string{"ClusterServiceBrokerEvent"}
+
+func (ec *executionContext) _ClusterServiceBrokerEvent(ctx context.Context, sel ast.SelectionSet, obj *ClusterServiceBrokerEvent) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, clusterServiceBrokerEventImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ClusterServiceBrokerEvent")
+		case "type":
+			out.Values[i] = ec._ClusterServiceBrokerEvent_type(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "clusterServiceBroker":
+			out.Values[i] = ec._ClusterServiceBrokerEvent_clusterServiceBroker(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var clusterServiceClassImplementors = []string{"ClusterServiceClass"}
+
+func (ec *executionContext) _ClusterServiceClass(ctx context.Context, sel ast.SelectionSet, obj *v1beta11.ClusterServiceClass) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, clusterServiceClassImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ClusterServiceClass")
+		case "name":
+			out.Values[i] = ec._ClusterServiceClass_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "externalName":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServiceClass_externalName(ctx, field, obj)
+				})
+		case "displayName":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServiceClass_displayName(ctx, field, obj)
+				})
+		case "creationTimestamp":
+			out.Values[i] = ec._ClusterServiceClass_creationTimestamp(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "description":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServiceClass_description(ctx, field, obj)
+				})
+		case "longDescription":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServiceClass_longDescription(ctx, field, obj)
+				})
+		case "imageUrl":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServiceClass_imageUrl(ctx, field, obj)
+				})
+		case "documentationUrl":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServiceClass_documentationUrl(ctx, field, obj)
+				})
+		case "supportUrl":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServiceClass_supportUrl(ctx, field, obj)
+				})
+		case "providerDisplayName":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServiceClass_providerDisplayName(ctx, field, obj)
+				})
+		case "tags":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServiceClass_tags(ctx, field, obj)
+				})
+		case "labels":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServiceClass_labels(ctx, field, obj)
+				})
+		case "plans":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServiceClass_plans(ctx, field, obj)
+				})
+		case "activated":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServiceClass_activated(ctx, field, obj)
+				})
+		case "instances":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServiceClass_instances(ctx, field, obj)
+				})
+		case "clusterAssetGroup":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServiceClass_clusterAssetGroup(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var clusterServicePlanImplementors = []string{"ClusterServicePlan"}
+
+func (ec *executionContext) _ClusterServicePlan(ctx context.Context, sel ast.SelectionSet, obj *v1beta11.ClusterServicePlan) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, clusterServicePlanImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ClusterServicePlan")
+		case "name":
+			out.Values[i] = ec._ClusterServicePlan_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "displayName":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServicePlan_displayName(ctx, field, obj)
+				})
+		case "externalName":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServicePlan_externalName(ctx, field, obj)
+				})
+		case "description":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServicePlan_description(ctx, field, obj)
+				})
+		case "relatedClusterServiceClassName":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServicePlan_relatedClusterServiceClassName(ctx, field, obj)
+				})
+		case "instanceCreateParameterSchema":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServicePlan_instanceCreateParameterSchema(ctx, field, obj)
+				})
+		case "bindingCreateParameterSchema":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServicePlan_bindingCreateParameterSchema(ctx, field, obj)
+				})
+		case "clusterAssetGroup":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServicePlan_clusterAssetGroup(ctx, field, obj)
+				})
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -14034,6 +31432,260 @@ func (ec *executionContext) _Condition(ctx context.Context, sel ast.SelectionSet
 	return out
 }
 
+var connectApplicationOutputImplementors = []string{"ConnectApplicationOutput"}
+
+func (ec *executionContext) _ConnectApplicationOutput(ctx context.Context, sel ast.SelectionSet, obj *ConnectApplicationOutput) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, connectApplicationOutputImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ConnectApplicationOutput")
+		case "application":
+			out.Values[i] = ec._ConnectApplicationOutput_application(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "namespace":
+			out.Values[i] = ec._ConnectApplicationOutput_namespace(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "objects":
+			out.Values[i] = ec._ConnectApplicationOutput_objects(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "path":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ConnectApplicationOutput_path(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var connectedObjectImplementors = []string{"ConnectedObject"}
+
+func (ec *executionContext) _ConnectedObject(ctx context.Context, sel ast.SelectionSet, obj *ConnectedObject) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, connectedObjectImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ConnectedObject")
+		case "kind":
+			out.Values[i] = ec._ConnectedObject_kind(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "namespace":
+			out.Values[i] = ec._ConnectedObject_namespace(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "name":
+			out.Values[i] = ec._ConnectedObject_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "outcome":
+			out.Values[i] = ec._ConnectedObject_outcome(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var connectorServiceImplementors = []string{"ConnectorService"}
+
+func (ec *executionContext) _ConnectorService(ctx context.Context, sel ast.SelectionSet, obj *ConnectorService) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, connectorServiceImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ConnectorService")
+		case "url":
+			out.Values[i] = ec._ConnectorService_url(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var containerImplementors = []string{"Container"}
+
+func (ec *executionContext) _Container(ctx context.Context, sel ast.SelectionSet, obj *v14.Container) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, containerImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Container")
+		case "name":
+			out.Values[i] = ec._Container_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "image":
+			out.Values[i] = ec._Container_image(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var containerStateImplementors = []string{"ContainerState"}
+
+func (ec *executionContext) _ContainerState(ctx context.Context, sel ast.SelectionSet, obj *ContainerState) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, containerStateImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ContainerState")
+		case "state":
+			out.Values[i] = ec._ContainerState_state(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "reason":
+			out.Values[i] = ec._ContainerState_reason(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "message":
+			out.Values[i] = ec._ContainerState_message(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var createServiceBindingOutputImplementors = []string{"CreateServiceBindingOutput"}
+
+func (ec *executionContext) _CreateServiceBindingOutput(ctx context.Context, sel ast.SelectionSet, obj *CreateServiceBindingOutput) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, createServiceBindingOutputImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("CreateServiceBindingOutput")
+		case "name":
+			out.Values[i] = ec._CreateServiceBindingOutput_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "serviceInstanceName":
+			out.Values[i] = ec._CreateServiceBindingOutput_serviceInstanceName(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "namespace":
+			out.Values[i] = ec._CreateServiceBindingOutput_namespace(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var deleteApplicationOutputImplementors = []string{"DeleteApplicationOutput"}
 
 func (ec *executionContext) _DeleteApplicationOutput(ctx context.Context, sel ast.SelectionSet, obj *DeleteApplicationOutput) graphql.Marshaler {
@@ -14047,6 +31699,276 @@ func (ec *executionContext) _DeleteApplicationOutput(ctx context.Context, sel as
 			out.Values[i] = graphql.MarshalString("DeleteApplicationOutput")
 		case "name":
 			out.Values[i] = ec._DeleteApplicationOutput_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var deleteServiceBindingOutputImplementors = []string{"DeleteServiceBindingOutput"}
+
+func (ec *executionContext) _DeleteServiceBindingOutput(ctx context.Context, sel ast.SelectionSet, obj *DeleteServiceBindingOutput) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, deleteServiceBindingOutputImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("DeleteServiceBindingOutput")
+		case "name":
+			out.Values[i] = ec._DeleteServiceBindingOutput_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "namespace":
+			out.Values[i] = ec._DeleteServiceBindingOutput_namespace(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var deliveryImplementors = []string{"Delivery"}
+
+func (ec *executionContext) _Delivery(ctx context.Context, sel ast.SelectionSet, obj *v12.DeliverySpec) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, deliveryImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Delivery")
+		case "retry":
+			out.Values[i] = ec._Delivery_retry(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "backoffPolicy":
+			out.Values[i] = ec._Delivery_backoffPolicy(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "backoffDelay":
+			out.Values[i] = ec._Delivery_backoffDelay(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "timeout":
+			out.Values[i] = ec._Delivery_timeout(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "deadLetterSink":
+			out.Values[i] = ec._Delivery_deadLetterSink(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var deploymentImplementors = []string{"Deployment"}
+
+func (ec *executionContext) _Deployment(ctx context.Context, sel ast.SelectionSet, obj *v13.Deployment) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, deploymentImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Deployment")
+		case "name":
+			out.Values[i] = ec._Deployment_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "namespace":
+			out.Values[i] = ec._Deployment_namespace(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "creationTimestamp":
+			out.Values[i] = ec._Deployment_creationTimestamp(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "status":
+			out.Values[i] = ec._Deployment_status(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "labels":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Deployment_labels(ctx, field, obj)
+				})
+		case "containers":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Deployment_containers(ctx, field, obj)
+				})
+		case "boundServiceInstanceNames":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Deployment_boundServiceInstanceNames(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var deploymentConditionImplementors = []string{"DeploymentCondition"}
+
+func (ec *executionContext) _DeploymentCondition(ctx context.Context, sel ast.SelectionSet, obj *v13.DeploymentCondition) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, deploymentConditionImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("DeploymentCondition")
+		case "status":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._DeploymentCondition_status(ctx, field, obj)
+				})
+		case "type":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._DeploymentCondition_type(ctx, field, obj)
+				})
+		case "lastTransitionTimestamp":
+			out.Values[i] = ec._DeploymentCondition_lastTransitionTimestamp(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "lastUpdateTimestamp":
+			out.Values[i] = ec._DeploymentCondition_lastUpdateTimestamp(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "message":
+			out.Values[i] = ec._DeploymentCondition_message(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "reason":
+			out.Values[i] = ec._DeploymentCondition_reason(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var deploymentStatusImplementors = []string{"DeploymentStatus"}
+
+func (ec *executionContext) _DeploymentStatus(ctx context.Context, sel ast.SelectionSet, obj *v13.DeploymentStatus) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, deploymentStatusImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("DeploymentStatus")
+		case "replicas":
+			out.Values[i] = ec._DeploymentStatus_replicas(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "updatedReplicas":
+			out.Values[i] = ec._DeploymentStatus_updatedReplicas(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "readyReplicas":
+			out.Values[i] = ec._DeploymentStatus_readyReplicas(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "availableReplicas":
+			out.Values[i] = ec._DeploymentStatus_availableReplicas(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "conditions":
+			out.Values[i] = ec._DeploymentStatus_conditions(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -14090,6 +32012,39 @@ func (ec *executionContext) _EnabledApplicationService(ctx context.Context, sel 
 			}
 		case "exist":
 			out.Values[i] = ec._EnabledApplicationService_exist(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var envPrefixImplementors = []string{"EnvPrefix"}
+
+func (ec *executionContext) _EnvPrefix(ctx context.Context, sel ast.SelectionSet, obj *v1alpha13.EnvPrefix) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, envPrefixImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("EnvPrefix")
+		case "name":
+			out.Values[i] = ec._EnvPrefix_name(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -14189,6 +32144,102 @@ func (ec *executionContext) _EventActivationEvent(ctx context.Context, sel ast.S
 			}
 		case "schema":
 			out.Values[i] = ec._EventActivationEvent_schema(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var eventTypeImplementors = []string{"EventType"}
+
+func (ec *executionContext) _EventType(ctx context.Context, sel ast.SelectionSet, obj *EventType) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, eventTypeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("EventType")
+		case "application":
+			out.Values[i] = ec._EventType_application(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "service":
+			out.Values[i] = ec._EventType_service(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "type":
+			out.Values[i] = ec._EventType_type(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "version":
+			out.Values[i] = ec._EventType_version(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "description":
+			out.Values[i] = ec._EventType_description(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "schema":
+			out.Values[i] = ec._EventType_schema(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var fileImplementors = []string{"File"}
+
+func (ec *executionContext) _File(ctx context.Context, sel ast.SelectionSet, obj *File) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, fileImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("File")
+		case "url":
+			out.Values[i] = ec._File_url(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "metadata":
+			out.Values[i] = ec._File_metadata(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -14327,7 +32378,7 @@ func (ec *executionContext) _Function(ctx context.Context, sel ast.SelectionSet,
 
 var functionEnvImplementors = []string{"FunctionEnv"}
 
-func (ec *executionContext) _FunctionEnv(ctx context.Context, sel ast.SelectionSet, obj *v12.EnvVar) graphql.Marshaler {
+func (ec *executionContext) _FunctionEnv(ctx context.Context, sel ast.SelectionSet, obj *v14.EnvVar) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, functionEnvImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -14398,6 +32449,44 @@ func (ec *executionContext) _FunctionEnvValueFrom(ctx context.Context, sel ast.S
 		case "optional":
 			out.Values[i] = ec._FunctionEnvValueFrom_optional(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var functionEventImplementors = []string{"FunctionEvent"}
+
+func (ec *executionContext) _FunctionEvent(ctx context.Context, sel ast.SelectionSet, obj *FunctionEvent) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, functionEventImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("FunctionEvent")
+		case "type":
+			out.Values[i] = ec._FunctionEvent_type(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "function":
+			out.Values[i] = ec._FunctionEvent_function(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
 		default:
@@ -14619,6 +32708,244 @@ func (ec *executionContext) _FunctionStatus(ctx context.Context, sel ast.Selecti
 	return out
 }
 
+var limitRangeImplementors = []string{"LimitRange"}
+
+func (ec *executionContext) _LimitRange(ctx context.Context, sel ast.SelectionSet, obj *v14.LimitRange) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, limitRangeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("LimitRange")
+		case "name":
+			out.Values[i] = ec._LimitRange_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "spec":
+			out.Values[i] = ec._LimitRange_spec(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "json":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._LimitRange_json(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var limitRangeItemImplementors = []string{"LimitRangeItem"}
+
+func (ec *executionContext) _LimitRangeItem(ctx context.Context, sel ast.SelectionSet, obj *v14.LimitRangeItem) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, limitRangeItemImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("LimitRangeItem")
+		case "type":
+			out.Values[i] = ec._LimitRangeItem_type(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "max":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._LimitRangeItem_max(ctx, field, obj)
+				})
+		case "default":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._LimitRangeItem_default(ctx, field, obj)
+				})
+		case "defaultRequest":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._LimitRangeItem_defaultRequest(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var limitRangeSpecImplementors = []string{"LimitRangeSpec"}
+
+func (ec *executionContext) _LimitRangeSpec(ctx context.Context, sel ast.SelectionSet, obj *v14.LimitRangeSpec) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, limitRangeSpecImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("LimitRangeSpec")
+		case "limits":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._LimitRangeSpec_limits(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var loadBalancerIngressImplementors = []string{"LoadBalancerIngress"}
+
+func (ec *executionContext) _LoadBalancerIngress(ctx context.Context, sel ast.SelectionSet, obj *v14.LoadBalancerIngress) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, loadBalancerIngressImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("LoadBalancerIngress")
+		case "ip":
+			out.Values[i] = ec._LoadBalancerIngress_ip(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "hostName":
+			out.Values[i] = ec._LoadBalancerIngress_hostName(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var loadBalancerStatusImplementors = []string{"LoadBalancerStatus"}
+
+func (ec *executionContext) _LoadBalancerStatus(ctx context.Context, sel ast.SelectionSet, obj *v14.LoadBalancerStatus) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, loadBalancerStatusImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("LoadBalancerStatus")
+		case "ingress":
+			out.Values[i] = ec._LoadBalancerStatus_ingress(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var localObjectReferenceImplementors = []string{"LocalObjectReference"}
+
+func (ec *executionContext) _LocalObjectReference(ctx context.Context, sel ast.SelectionSet, obj *v1alpha13.LocalReferenceByKindAndName) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, localObjectReferenceImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("LocalObjectReference")
+		case "kind":
+			out.Values[i] = ec._LocalObjectReference_kind(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "name":
+			out.Values[i] = ec._LocalObjectReference_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var meshObjectImplementors = []string{"MeshObject"}
 
 func (ec *executionContext) _MeshObject(ctx context.Context, sel ast.SelectionSet, obj *eventmesh.StageObject) graphql.Marshaler {
@@ -14812,6 +33139,59 @@ func (ec *executionContext) _MeshStatusEvent(ctx context.Context, sel ast.Select
 	return out
 }
 
+var microFrontendImplementors = []string{"MicroFrontend"}
+
+func (ec *executionContext) _MicroFrontend(ctx context.Context, sel ast.SelectionSet, obj *v1alpha12.MicroFrontend) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, microFrontendImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("MicroFrontend")
+		case "name":
+			out.Values[i] = ec._MicroFrontend_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "version":
+			out.Values[i] = ec._MicroFrontend_version(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "category":
+			out.Values[i] = ec._MicroFrontend_category(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "viewBaseUrl":
+			out.Values[i] = ec._MicroFrontend_viewBaseUrl(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "navigationNodes":
+			out.Values[i] = ec._MicroFrontend_navigationNodes(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var mutationImplementors = []string{"Mutation"}
 
 func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet) graphql.Marshaler {
@@ -14834,6 +33214,13 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 		case "createApplication":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_createApplication(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "updateApplication":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_updateApplication(ctx, field)
 			})
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
@@ -14866,6 +33253,13 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
+		case "overloadApplication":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_overloadApplication(ctx, field)
+			})
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
 		case "disableApplication":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_disableApplication(ctx, field)
@@ -14887,9 +33281,30 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
+		case "createServiceBinding":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_createServiceBinding(ctx, field)
+			})
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "deleteServiceBinding":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_deleteServiceBinding(ctx, field)
+			})
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
 		case "createNamespace":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_createNamespace(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "updateNamespace":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_updateNamespace(ctx, field)
 			})
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
@@ -14901,6 +33316,27 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
+		case "updateService":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_updateService(ctx, field)
+			})
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "deleteService":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_deleteService(ctx, field)
+			})
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "createResource":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_createResource(ctx, field)
+			})
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
 		case "createFunction":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_createFunction(ctx, field)
@@ -14908,9 +33344,23 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
+		case "updateFunction":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_updateFunction(ctx, field)
+			})
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
 		case "deleteFunction":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_deleteFunction(ctx, field)
+			})
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "deleteManyFunctions":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_deleteManyFunctions(ctx, field)
 			})
 			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
@@ -14936,6 +33386,20 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
+		case "deleteManyTriggers":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_deleteManyTriggers(ctx, field)
+			})
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "connectApplication":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_connectApplication(ctx, field)
+			})
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -14955,7 +33419,7 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 
 var namespaceImplementors = []string{"Namespace"}
 
-func (ec *executionContext) _Namespace(ctx context.Context, sel ast.SelectionSet, obj *v12.Namespace) graphql.Marshaler {
+func (ec *executionContext) _Namespace(ctx context.Context, sel ast.SelectionSet, obj *v14.Namespace) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, namespaceImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -14987,12 +33451,105 @@ func (ec *executionContext) _Namespace(ctx context.Context, sel ast.SelectionSet
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Namespace_isSystemNamespace(ctx, field, obj)
 				})
+		case "pods":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Namespace_pods(ctx, field, obj)
+				})
+		case "deployments":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Namespace_deployments(ctx, field, obj)
+				})
 		case "applications":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
 				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Namespace_applications(ctx, field, obj)
 				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var namespaceConnectionImplementors = []string{"NamespaceConnection"}
+
+func (ec *executionContext) _NamespaceConnection(ctx context.Context, sel ast.SelectionSet, obj *NamespaceConnection) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, namespaceConnectionImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("NamespaceConnection")
+		case "edges":
+			out.Values[i] = ec._NamespaceConnection_edges(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "pageInfo":
+			out.Values[i] = ec._NamespaceConnection_pageInfo(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "totalCount":
+			out.Values[i] = ec._NamespaceConnection_totalCount(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var namespaceEdgeImplementors = []string{"NamespaceEdge"}
+
+func (ec *executionContext) _NamespaceEdge(ctx context.Context, sel ast.SelectionSet, obj *NamespaceEdge) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, namespaceEdgeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("NamespaceEdge")
+		case "cursor":
+			out.Values[i] = ec._NamespaceEdge_cursor(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "node":
+			out.Values[i] = ec._NamespaceEdge_node(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -15050,7 +33607,7 @@ func (ec *executionContext) _NamespaceEvent(ctx context.Context, sel ast.Selecti
 
 var namespaceListItemImplementors = []string{"NamespaceListItem"}
 
-func (ec *executionContext) _NamespaceListItem(ctx context.Context, sel ast.SelectionSet, obj *v12.Namespace) graphql.Marshaler {
+func (ec *executionContext) _NamespaceListItem(ctx context.Context, sel ast.SelectionSet, obj *v14.Namespace) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, namespaceListItemImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -15082,6 +33639,18 @@ func (ec *executionContext) _NamespaceListItem(ctx context.Context, sel ast.Sele
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._NamespaceListItem_isSystemNamespace(ctx, field, obj)
 				})
+		case "podsCount":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._NamespaceListItem_podsCount(ctx, field, obj)
+				})
+		case "healthyPodsCount":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._NamespaceListItem_healthyPodsCount(ctx, field, obj)
+				})
 		case "applicationsCount":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
 				true, false,
@@ -15107,7 +33676,7 @@ func (ec *executionContext) _NamespaceListItem(ctx context.Context, sel ast.Sele
 
 var namespaceMutationOutputImplementors = []string{"NamespaceMutationOutput"}
 
-func (ec *executionContext) _NamespaceMutationOutput(ctx context.Context, sel ast.SelectionSet, obj *v12.Namespace) graphql.Marshaler {
+func (ec *executionContext) _NamespaceMutationOutput(ctx context.Context, sel ast.SelectionSet, obj *v14.Namespace) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, namespaceMutationOutputImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -15126,6 +33695,203 @@ func (ec *executionContext) _NamespaceMutationOutput(ctx context.Context, sel as
 				true, true,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._NamespaceMutationOutput_labels(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var navigationNodeImplementors = []string{"NavigationNode"}
+
+func (ec *executionContext) _NavigationNode(ctx context.Context, sel ast.SelectionSet, obj *v1alpha12.NavigationNode) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, navigationNodeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("NavigationNode")
+		case "label":
+			out.Values[i] = ec._NavigationNode_label(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "navigationPath":
+			out.Values[i] = ec._NavigationNode_navigationPath(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "viewUrl":
+			out.Values[i] = ec._NavigationNode_viewUrl(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "showInNavigation":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._NavigationNode_showInNavigation(ctx, field, obj)
+				})
+		case "order":
+			out.Values[i] = ec._NavigationNode_order(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "settings":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._NavigationNode_settings(ctx, field, obj)
+				})
+		case "externalLink":
+			out.Values[i] = ec._NavigationNode_externalLink(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "requiredPermissions":
+			out.Values[i] = ec._NavigationNode_requiredPermissions(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var pageInfoImplementors = []string{"PageInfo"}
+
+func (ec *executionContext) _PageInfo(ctx context.Context, sel ast.SelectionSet, obj *PageInfo) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, pageInfoImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("PageInfo")
+		case "hasNextPage":
+			out.Values[i] = ec._PageInfo_hasNextPage(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "hasPreviousPage":
+			out.Values[i] = ec._PageInfo_hasPreviousPage(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "startCursor":
+			out.Values[i] = ec._PageInfo_startCursor(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "endCursor":
+			out.Values[i] = ec._PageInfo_endCursor(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var podImplementors = []string{"Pod"}
+
+func (ec *executionContext) _Pod(ctx context.Context, sel ast.SelectionSet, obj *v14.Pod) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, podImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Pod")
+		case "name":
+			out.Values[i] = ec._Pod_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "nodeName":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Pod_nodeName(ctx, field, obj)
+				})
+		case "namespace":
+			out.Values[i] = ec._Pod_namespace(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "restartCount":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Pod_restartCount(ctx, field, obj)
+				})
+		case "creationTimestamp":
+			out.Values[i] = ec._Pod_creationTimestamp(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "labels":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Pod_labels(ctx, field, obj)
+				})
+		case "status":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Pod_status(ctx, field, obj)
+				})
+		case "containerStates":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Pod_containerStates(ctx, field, obj)
+				})
+		case "json":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Pod_json(ctx, field, obj)
 				})
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
@@ -15175,11 +33941,23 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_applications(ctx, field)
 				})
+		case "applicationsConnection":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_applicationsConnection(ctx, field)
+				})
 		case "eventActivations":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
 				true, true,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_eventActivations(ctx, field)
+				})
+		case "connectorService":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_connectorService(ctx, field)
 				})
 		case "serviceClass":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
@@ -15193,6 +33971,42 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_serviceClasses(ctx, field)
 				})
+		case "clusterServiceClass":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_clusterServiceClass(ctx, field)
+				})
+		case "clusterServiceClasses":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_clusterServiceClasses(ctx, field)
+				})
+		case "serviceBroker":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_serviceBroker(ctx, field)
+				})
+		case "serviceBrokers":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_serviceBrokers(ctx, field)
+				})
+		case "clusterServiceBroker":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_clusterServiceBroker(ctx, field)
+				})
+		case "clusterServiceBrokers":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_clusterServiceBrokers(ctx, field)
+				})
 		case "serviceInstance":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
 				true, false,
@@ -15205,6 +34019,30 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_serviceInstances(ctx, field)
 				})
+		case "serviceBinding":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_serviceBinding(ctx, field)
+				})
+		case "serviceBindingUsage":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_serviceBindingUsage(ctx, field)
+				})
+		case "serviceBindingUsages":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_serviceBindingUsages(ctx, field)
+				})
+		case "serviceInstancesConnection":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_serviceInstancesConnection(ctx, field)
+				})
 		case "namespace":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
 				true, false,
@@ -15216,6 +34054,66 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				true, true,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_namespaces(ctx, field)
+				})
+		case "namespacesConnection":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_namespacesConnection(ctx, field)
+				})
+		case "resourceQuotas":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_resourceQuotas(ctx, field)
+				})
+		case "limitRanges":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_limitRanges(ctx, field)
+				})
+		case "service":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_service(ctx, field)
+				})
+		case "services":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_services(ctx, field)
+				})
+		case "versionInfo":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_versionInfo(ctx, field)
+				})
+		case "selfSubjectRules":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_selfSubjectRules(ctx, field)
+				})
+		case "backendModules":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_backendModules(ctx, field)
+				})
+		case "clusterMicroFrontends":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_clusterMicroFrontends(ctx, field)
+				})
+		case "microFrontends":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_microFrontends(ctx, field)
 				})
 		case "function":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
@@ -15241,6 +34139,12 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_triggers(ctx, field)
 				})
+		case "triggersConnection":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_triggersConnection(ctx, field)
+				})
 		case "brokers":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
 				true, true,
@@ -15252,6 +34156,18 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_broker(ctx, field)
+				})
+		case "brokersConnection":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_brokersConnection(ctx, field)
+				})
+		case "eventTypes":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_eventTypes(ctx, field)
 				})
 		case "meshStatus":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
@@ -15272,6 +34188,251 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 			})
 			if out.Values[i] == graphql.Null {
 				atomic.AddUint32(&out.Invalids, 1)
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var requiredPermissionImplementors = []string{"RequiredPermission"}
+
+func (ec *executionContext) _RequiredPermission(ctx context.Context, sel ast.SelectionSet, obj *v1alpha12.RequiredPermission) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, requiredPermissionImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("RequiredPermission")
+		case "verbs":
+			out.Values[i] = ec._RequiredPermission_verbs(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "apiGroup":
+			out.Values[i] = ec._RequiredPermission_apiGroup(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "resource":
+			out.Values[i] = ec._RequiredPermission_resource(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var resourceLimitsImplementors = []string{"ResourceLimits"}
+
+func (ec *executionContext) _ResourceLimits(ctx context.Context, sel ast.SelectionSet, obj *ResourceLimits) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, resourceLimitsImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ResourceLimits")
+		case "memory":
+			out.Values[i] = ec._ResourceLimits_memory(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "cpu":
+			out.Values[i] = ec._ResourceLimits_cpu(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var resourceQuotaImplementors = []string{"ResourceQuota"}
+
+func (ec *executionContext) _ResourceQuota(ctx context.Context, sel ast.SelectionSet, obj *v14.ResourceQuota) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, resourceQuotaImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ResourceQuota")
+		case "name":
+			out.Values[i] = ec._ResourceQuota_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "spec":
+			out.Values[i] = ec._ResourceQuota_spec(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "json":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ResourceQuota_json(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var resourceQuotaHardImplementors = []string{"ResourceQuotaHard"}
+
+func (ec *executionContext) _ResourceQuotaHard(ctx context.Context, sel ast.SelectionSet, obj *ResourceQuotaHard) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, resourceQuotaHardImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ResourceQuotaHard")
+		case "limits":
+			out.Values[i] = ec._ResourceQuotaHard_limits(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "requests":
+			out.Values[i] = ec._ResourceQuotaHard_requests(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "pods":
+			out.Values[i] = ec._ResourceQuotaHard_pods(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var resourceQuotaSpecImplementors = []string{"ResourceQuotaSpec"}
+
+func (ec *executionContext) _ResourceQuotaSpec(ctx context.Context, sel ast.SelectionSet, obj *v14.ResourceQuotaSpec) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, resourceQuotaSpecImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ResourceQuotaSpec")
+		case "hard":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ResourceQuotaSpec_hard(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var resourceRuleImplementors = []string{"ResourceRule"}
+
+func (ec *executionContext) _ResourceRule(ctx context.Context, sel ast.SelectionSet, obj *v15.ResourceRule) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, resourceRuleImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ResourceRule")
+		case "verbs":
+			out.Values[i] = ec._ResourceRule_verbs(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "apiGroups":
+			out.Values[i] = ec._ResourceRule_apiGroups(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "resources":
+			out.Values[i] = ec._ResourceRule_resources(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
 			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
@@ -15328,9 +34489,664 @@ func (ec *executionContext) _ResourceValues(ctx context.Context, sel ast.Selecti
 	return out
 }
 
+var secretImplementors = []string{"Secret"}
+
+func (ec *executionContext) _Secret(ctx context.Context, sel ast.SelectionSet, obj *v14.Secret) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, secretImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Secret")
+		case "name":
+			out.Values[i] = ec._Secret_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "namespace":
+			out.Values[i] = ec._Secret_namespace(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "data":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Secret_data(ctx, field, obj)
+				})
+		case "type":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Secret_type(ctx, field, obj)
+				})
+		case "creationTime":
+			out.Values[i] = ec._Secret_creationTime(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "labels":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Secret_labels(ctx, field, obj)
+				})
+		case "annotations":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Secret_annotations(ctx, field, obj)
+				})
+		case "json":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Secret_json(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var serviceImplementors = []string{"Service"}
+
+func (ec *executionContext) _Service(ctx context.Context, sel ast.SelectionSet, obj *v14.Service) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Service")
+		case "name":
+			out.Values[i] = ec._Service_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "clusterIP":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Service_clusterIP(ctx, field, obj)
+				})
+		case "creationTimestamp":
+			out.Values[i] = ec._Service_creationTimestamp(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "labels":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Service_labels(ctx, field, obj)
+				})
+		case "ports":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Service_ports(ctx, field, obj)
+				})
+		case "status":
+			out.Values[i] = ec._Service_status(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "json":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Service_json(ctx, field, obj)
+				})
+		case "UID":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Service_UID(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var serviceBindingImplementors = []string{"ServiceBinding"}
+
+func (ec *executionContext) _ServiceBinding(ctx context.Context, sel ast.SelectionSet, obj *v1beta11.ServiceBinding) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceBindingImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceBinding")
+		case "name":
+			out.Values[i] = ec._ServiceBinding_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "serviceInstanceName":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServiceBinding_serviceInstanceName(ctx, field, obj)
+				})
+		case "namespace":
+			out.Values[i] = ec._ServiceBinding_namespace(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "secret":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServiceBinding_secret(ctx, field, obj)
+				})
+		case "status":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServiceBinding_status(ctx, field, obj)
+				})
+		case "parameters":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServiceBinding_parameters(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var serviceBindingEventImplementors = []string{"ServiceBindingEvent"}
+
+func (ec *executionContext) _ServiceBindingEvent(ctx context.Context, sel ast.SelectionSet, obj *ServiceBindingEvent) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceBindingEventImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceBindingEvent")
+		case "type":
+			out.Values[i] = ec._ServiceBindingEvent_type(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "serviceBinding":
+			out.Values[i] = ec._ServiceBindingEvent_serviceBinding(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var serviceBindingStatusImplementors = []string{"ServiceBindingStatus"}
+
+func (ec *executionContext) _ServiceBindingStatus(ctx context.Context, sel ast.SelectionSet, obj *ServiceBindingStatus) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceBindingStatusImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceBindingStatus")
+		case "type":
+			out.Values[i] = ec._ServiceBindingStatus_type(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "reason":
+			out.Values[i] = ec._ServiceBindingStatus_reason(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "message":
+			out.Values[i] = ec._ServiceBindingStatus_message(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var serviceBindingUsageImplementors = []string{"ServiceBindingUsage"}
+
+func (ec *executionContext) _ServiceBindingUsage(ctx context.Context, sel ast.SelectionSet, obj *v1alpha13.ServiceBindingUsage) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceBindingUsageImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceBindingUsage")
+		case "name":
+			out.Values[i] = ec._ServiceBindingUsage_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "namespace":
+			out.Values[i] = ec._ServiceBindingUsage_namespace(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "serviceBinding":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServiceBindingUsage_serviceBinding(ctx, field, obj)
+				})
+		case "usedBy":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServiceBindingUsage_usedBy(ctx, field, obj)
+				})
+		case "parameters":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServiceBindingUsage_parameters(ctx, field, obj)
+				})
+		case "status":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServiceBindingUsage_status(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var serviceBindingUsageParametersImplementors = []string{"ServiceBindingUsageParameters"}
+
+func (ec *executionContext) _ServiceBindingUsageParameters(ctx context.Context, sel ast.SelectionSet, obj *v1alpha13.Parameters) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceBindingUsageParametersImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceBindingUsageParameters")
+		case "envPrefix":
+			out.Values[i] = ec._ServiceBindingUsageParameters_envPrefix(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var serviceBindingUsageStatusImplementors = []string{"ServiceBindingUsageStatus"}
+
+func (ec *executionContext) _ServiceBindingUsageStatus(ctx context.Context, sel ast.SelectionSet, obj *ServiceBindingUsageStatus) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceBindingUsageStatusImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceBindingUsageStatus")
+		case "type":
+			out.Values[i] = ec._ServiceBindingUsageStatus_type(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "reason":
+			out.Values[i] = ec._ServiceBindingUsageStatus_reason(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "message":
+			out.Values[i] = ec._ServiceBindingUsageStatus_message(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var serviceBindingsImplementors = []string{"ServiceBindings"}
+
+func (ec *executionContext) _ServiceBindings(ctx context.Context, sel ast.SelectionSet, obj *ServiceBindings) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceBindingsImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceBindings")
+		case "items":
+			out.Values[i] = ec._ServiceBindings_items(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "stats":
+			out.Values[i] = ec._ServiceBindings_stats(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var serviceBindingsStatsImplementors = []string{"ServiceBindingsStats"}
+
+func (ec *executionContext) _ServiceBindingsStats(ctx context.Context, sel ast.SelectionSet, obj *ServiceBindingsStats) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceBindingsStatsImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceBindingsStats")
+		case "ready":
+			out.Values[i] = ec._ServiceBindingsStats_ready(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "failed":
+			out.Values[i] = ec._ServiceBindingsStats_failed(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "pending":
+			out.Values[i] = ec._ServiceBindingsStats_pending(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "unknown":
+			out.Values[i] = ec._ServiceBindingsStats_unknown(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var serviceBrokerImplementors = []string{"ServiceBroker"}
+
+func (ec *executionContext) _ServiceBroker(ctx context.Context, sel ast.SelectionSet, obj *v1beta11.ServiceBroker) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceBrokerImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceBroker")
+		case "name":
+			out.Values[i] = ec._ServiceBroker_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "namespace":
+			out.Values[i] = ec._ServiceBroker_namespace(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "status":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServiceBroker_status(ctx, field, obj)
+				})
+		case "creationTimestamp":
+			out.Values[i] = ec._ServiceBroker_creationTimestamp(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "url":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServiceBroker_url(ctx, field, obj)
+				})
+		case "labels":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServiceBroker_labels(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var serviceBrokerEventImplementors = []string{"ServiceBrokerEvent"}
+
+func (ec *executionContext) _ServiceBrokerEvent(ctx context.Context, sel ast.SelectionSet, obj *ServiceBrokerEvent) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceBrokerEventImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceBrokerEvent")
+		case "type":
+			out.Values[i] = ec._ServiceBrokerEvent_type(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "serviceBroker":
+			out.Values[i] = ec._ServiceBrokerEvent_serviceBroker(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var serviceBrokerStatusImplementors = []string{"ServiceBrokerStatus"}
+
+func (ec *executionContext) _ServiceBrokerStatus(ctx context.Context, sel ast.SelectionSet, obj *ServiceBrokerStatus) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceBrokerStatusImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceBrokerStatus")
+		case "ready":
+			out.Values[i] = ec._ServiceBrokerStatus_ready(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "reason":
+			out.Values[i] = ec._ServiceBrokerStatus_reason(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "message":
+			out.Values[i] = ec._ServiceBrokerStatus_message(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var serviceClassImplementors = []string{"ServiceClass"}
 
-func (ec *executionContext) _ServiceClass(ctx context.Context, sel ast.SelectionSet, obj *v1beta1.ServiceClass) graphql.Marshaler {
+func (ec *executionContext) _ServiceClass(ctx context.Context, sel ast.SelectionSet, obj *v1beta11.ServiceClass) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, serviceClassImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -15432,6 +35248,56 @@ func (ec *executionContext) _ServiceClass(ctx context.Context, sel ast.Selection
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._ServiceClass_instances(ctx, field, obj)
 				})
+		case "clusterAssetGroup":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServiceClass_clusterAssetGroup(ctx, field, obj)
+				})
+		case "assetGroup":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServiceClass_assetGroup(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var serviceEventImplementors = []string{"ServiceEvent"}
+
+func (ec *executionContext) _ServiceEvent(ctx context.Context, sel ast.SelectionSet, obj *ServiceEvent) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceEventImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceEvent")
+		case "type":
+			out.Values[i] = ec._ServiceEvent_type(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "service":
+			out.Values[i] = ec._ServiceEvent_service(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -15451,7 +35317,7 @@ func (ec *executionContext) _ServiceClass(ctx context.Context, sel ast.Selection
 
 var serviceInstanceImplementors = []string{"ServiceInstance"}
 
-func (ec *executionContext) _ServiceInstance(ctx context.Context, sel ast.SelectionSet, obj *v1beta1.ServiceInstance) graphql.Marshaler {
+func (ec *executionContext) _ServiceInstance(ctx context.Context, sel ast.SelectionSet, obj *v1beta11.ServiceInstance) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, serviceInstanceImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -15511,11 +35377,23 @@ func (ec *executionContext) _ServiceInstance(ctx context.Context, sel ast.Select
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._ServiceInstance_serviceClass(ctx, field, obj)
 				})
+		case "clusterServiceClass":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServiceInstance_clusterServiceClass(ctx, field, obj)
+				})
 		case "servicePlan":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
 				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._ServiceInstance_servicePlan(ctx, field, obj)
+				})
+		case "clusterServicePlan":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServiceInstance_clusterServicePlan(ctx, field, obj)
 				})
 		case "bindable":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
@@ -15523,6 +35401,99 @@ func (ec *executionContext) _ServiceInstance(ctx context.Context, sel ast.Select
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._ServiceInstance_bindable(ctx, field, obj)
 				})
+		case "serviceBindings":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServiceInstance_serviceBindings(ctx, field, obj)
+				})
+		case "serviceBindingUsages":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServiceInstance_serviceBindingUsages(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var serviceInstanceConnectionImplementors = []string{"ServiceInstanceConnection"}
+
+func (ec *executionContext) _ServiceInstanceConnection(ctx context.Context, sel ast.SelectionSet, obj *ServiceInstanceConnection) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceInstanceConnectionImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceInstanceConnection")
+		case "edges":
+			out.Values[i] = ec._ServiceInstanceConnection_edges(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "pageInfo":
+			out.Values[i] = ec._ServiceInstanceConnection_pageInfo(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "totalCount":
+			out.Values[i] = ec._ServiceInstanceConnection_totalCount(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var serviceInstanceEdgeImplementors = []string{"ServiceInstanceEdge"}
+
+func (ec *executionContext) _ServiceInstanceEdge(ctx context.Context, sel ast.SelectionSet, obj *ServiceInstanceEdge) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceInstanceEdgeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceInstanceEdge")
+		case "cursor":
+			out.Values[i] = ec._ServiceInstanceEdge_cursor(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "node":
+			out.Values[i] = ec._ServiceInstanceEdge_node(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -15666,7 +35637,7 @@ func (ec *executionContext) _ServiceInstanceStatus(ctx context.Context, sel ast.
 
 var servicePlanImplementors = []string{"ServicePlan"}
 
-func (ec *executionContext) _ServicePlan(ctx context.Context, sel ast.SelectionSet, obj *v1beta1.ServicePlan) graphql.Marshaler {
+func (ec *executionContext) _ServicePlan(ctx context.Context, sel ast.SelectionSet, obj *v1beta11.ServicePlan) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, servicePlanImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -15721,6 +35692,106 @@ func (ec *executionContext) _ServicePlan(ctx context.Context, sel ast.SelectionS
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._ServicePlan_bindingCreateParameterSchema(ctx, field, obj)
 				})
+		case "clusterAssetGroup":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServicePlan_clusterAssetGroup(ctx, field, obj)
+				})
+		case "assetGroup":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServicePlan_assetGroup(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var servicePortImplementors = []string{"ServicePort"}
+
+func (ec *executionContext) _ServicePort(ctx context.Context, sel ast.SelectionSet, obj *v14.ServicePort) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, servicePortImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServicePort")
+		case "name":
+			out.Values[i] = ec._ServicePort_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "serviceProtocol":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServicePort_serviceProtocol(ctx, field, obj)
+				})
+		case "port":
+			out.Values[i] = ec._ServicePort_port(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "nodePort":
+			out.Values[i] = ec._ServicePort_nodePort(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "targetPort":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServicePort_targetPort(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var serviceStatusImplementors = []string{"ServiceStatus"}
+
+func (ec *executionContext) _ServiceStatus(ctx context.Context, sel ast.SelectionSet, obj *v14.ServiceStatus) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceStatusImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceStatus")
+		case "loadBalancer":
+			out.Values[i] = ec._ServiceStatus_loadBalancer(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -15740,7 +35811,7 @@ func (ec *executionContext) _ServicePlan(ctx context.Context, sel ast.SelectionS
 
 var subscriberImplementors = []string{"Subscriber"}
 
-func (ec *executionContext) _Subscriber(ctx context.Context, sel ast.SelectionSet, obj *v13.Destination) graphql.Marshaler {
+func (ec *executionContext) _Subscriber(ctx context.Context, sel ast.SelectionSet, obj *v16.Destination) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, subscriberImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -15779,7 +35850,7 @@ func (ec *executionContext) _Subscriber(ctx context.Context, sel ast.SelectionSe
 
 var subscriberRefImplementors = []string{"SubscriberRef"}
 
-func (ec *executionContext) _SubscriberRef(ctx context.Context, sel ast.SelectionSet, obj *v13.KReference) graphql.Marshaler {
+func (ec *executionContext) _SubscriberRef(ctx context.Context, sel ast.SelectionSet, obj *v16.KReference) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, subscriberRefImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -15842,8 +35913,18 @@ func (ec *executionContext) _Subscription(ctx context.Context, sel ast.Selection
 		return ec._Subscription_applicationEvent(ctx, fields[0])
 	case "serviceInstanceEvent":
 		return ec._Subscription_serviceInstanceEvent(ctx, fields[0])
+	case "serviceBindingEvent":
+		return ec._Subscription_serviceBindingEvent(ctx, fields[0])
+	case "serviceBrokerEvent":
+		return ec._Subscription_serviceBrokerEvent(ctx, fields[0])
+	case "clusterServiceBrokerEvent":
+		return ec._Subscription_clusterServiceBrokerEvent(ctx, fields[0])
 	case "namespaceEvent":
 		return ec._Subscription_namespaceEvent(ctx, fields[0])
+	case "serviceEvent":
+		return ec._Subscription_serviceEvent(ctx, fields[0])
+	case "functionEvent":
+		return ec._Subscription_functionEvent(ctx, fields[0])
 	case "triggerEvent":
 		return ec._Subscription_triggerEvent(ctx, fields[0])
 	case "brokerEvent":
@@ -15869,20 +35950,119 @@ func (ec *executionContext) _Trigger(ctx context.Context, sel ast.SelectionSet, 
 		case "name":
 			out.Values[i] = ec._Trigger_name(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "namespace":
 			out.Values[i] = ec._Trigger_namespace(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "spec":
 			out.Values[i] = ec._Trigger_spec(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "status":
 			out.Values[i] = ec._Trigger_status(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "broker":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Trigger_broker(ctx, field, obj)
+				})
+		case "filterAttributes":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Trigger_filterAttributes(ctx, field, obj)
+				})
+		case "subscriber":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Trigger_subscriber(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var triggerConnectionImplementors = []string{"TriggerConnection"}
+
+func (ec *executionContext) _TriggerConnection(ctx context.Context, sel ast.SelectionSet, obj *TriggerConnection) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, triggerConnectionImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("TriggerConnection")
+		case "edges":
+			out.Values[i] = ec._TriggerConnection_edges(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "pageInfo":
+			out.Values[i] = ec._TriggerConnection_pageInfo(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "totalCount":
+			out.Values[i] = ec._TriggerConnection_totalCount(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var triggerEdgeImplementors = []string{"TriggerEdge"}
+
+func (ec *executionContext) _TriggerEdge(ctx context.Context, sel ast.SelectionSet, obj *TriggerEdge) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, triggerEdgeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("TriggerEdge")
+		case "cursor":
+			out.Values[i] = ec._TriggerEdge_cursor(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "node":
+			out.Values[i] = ec._TriggerEdge_node(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -15963,6 +36143,17 @@ func (ec *executionContext) _TriggerSpec(ctx context.Context, sel ast.SelectionS
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._TriggerSpec_filter(ctx, field, obj)
 				})
+		case "filters":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._TriggerSpec_filters(ctx, field, obj)
+				})
+		case "delivery":
+			out.Values[i] = ec._TriggerSpec_delivery(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
 		case "port":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
 				true, true,
@@ -16020,6 +36211,39 @@ func (ec *executionContext) _TriggerStatus(ctx context.Context, sel ast.Selectio
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._TriggerStatus_status(ctx, field, obj)
 				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var versionInfoImplementors = []string{"VersionInfo"}
+
+func (ec *executionContext) _VersionInfo(ctx context.Context, sel ast.SelectionSet, obj *VersionInfo) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, versionInfoImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("VersionInfo")
+		case "kymaVersion":
+			out.Values[i] = ec._VersionInfo_kymaVersion(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -16503,6 +36727,34 @@ func (ec *executionContext) marshalNApplication2ᚖgithubᚗcomᚋkymaᚑeventme
 	return ec._Application(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalNApplicationConnection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐApplicationConnection(ctx context.Context, sel ast.SelectionSet, v *ApplicationConnection) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ApplicationConnection!")
+		return graphql.Null
+	}
+	return ec._ApplicationConnection(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNApplicationEdge2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐApplicationEdge(ctx context.Context, sel ast.SelectionSet, v ApplicationEdge) graphql.Marshaler {
+	return ec._ApplicationEdge(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNApplicationEdge2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐApplicationEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []ApplicationEdge) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNApplicationEdge2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐApplicationEdge(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) marshalNApplicationEntry2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋapplicationconnectorᚋv1alpha1ᚐEntry(ctx context.Context, sel ast.SelectionSet, v v1alpha1.Entry) graphql.Marshaler {
 	return ec._ApplicationEntry(ctx, sel, &v)
 }
@@ -16582,6 +36834,74 @@ func (ec *executionContext) marshalNApplicationStatus2githubᚗcomᚋkymaᚑeven
 	return v
 }
 
+func (ec *executionContext) marshalNAsset2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐAsset(ctx context.Context, sel ast.SelectionSet, v v1beta1.Asset) graphql.Marshaler {
+	return ec._Asset(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNAsset2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐAssetᚄ(ctx context.Context, sel ast.SelectionSet, v []v1beta1.Asset) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNAsset2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐAsset(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) unmarshalNAssetGroupPhaseType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐAssetGroupPhaseType(ctx context.Context, v any) (AssetGroupPhaseType, error) {
+	var res AssetGroupPhaseType
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNAssetGroupPhaseType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐAssetGroupPhaseType(ctx context.Context, sel ast.SelectionSet, v AssetGroupPhaseType) graphql.Marshaler {
+	return v
+}
+
+func (ec *executionContext) marshalNAssetGroupStatus2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐAssetGroupStatus(ctx context.Context, sel ast.SelectionSet, v v1beta1.AssetGroupStatus) graphql.Marshaler {
+	return ec._AssetGroupStatus(ctx, sel, &v)
+}
+
+func (ec *executionContext) unmarshalNAssetPhaseType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐAssetPhaseType(ctx context.Context, v any) (AssetPhaseType, error) {
+	var res AssetPhaseType
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNAssetPhaseType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐAssetPhaseType(ctx context.Context, sel ast.SelectionSet, v AssetPhaseType) graphql.Marshaler {
+	return v
+}
+
+func (ec *executionContext) marshalNAssetStatus2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐAssetStatus(ctx context.Context, sel ast.SelectionSet, v v1beta1.AssetStatus) graphql.Marshaler {
+	return ec._AssetStatus(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNBackendModule2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐBackendModule(ctx context.Context, sel ast.SelectionSet, v BackendModule) graphql.Marshaler {
+	return ec._BackendModule(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNBackendModule2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐBackendModuleᚄ(ctx context.Context, sel ast.SelectionSet, v []BackendModule) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNBackendModule2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐBackendModule(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) unmarshalNBoolean2bool(ctx context.Context, v any) (bool, error) {
 	res, err := graphql.UnmarshalBoolean(v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -16624,6 +36944,34 @@ func (ec *executionContext) marshalNBroker2ᚖknativeᚗdevᚋeventingᚋpkgᚋa
 	return ec._Broker(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalNBrokerConnection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐBrokerConnection(ctx context.Context, sel ast.SelectionSet, v *BrokerConnection) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "BrokerConnection!")
+		return graphql.Null
+	}
+	return ec._BrokerConnection(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNBrokerEdge2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐBrokerEdge(ctx context.Context, sel ast.SelectionSet, v BrokerEdge) graphql.Marshaler {
+	return ec._BrokerEdge(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNBrokerEdge2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐBrokerEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []BrokerEdge) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNBrokerEdge2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐBrokerEdge(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) marshalNBrokerEvent2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐBrokerEvent(ctx context.Context, sel ast.SelectionSet, v *BrokerEvent) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "BrokerEvent!")
@@ -16647,6 +36995,122 @@ func (ec *executionContext) marshalNBrokerStatusType2githubᚗcomᚋkymaᚑevent
 	return res
 }
 
+func (ec *executionContext) marshalNClusterAsset2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐClusterAsset(ctx context.Context, sel ast.SelectionSet, v v1beta1.ClusterAsset) graphql.Marshaler {
+	return ec._ClusterAsset(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNClusterAsset2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐClusterAssetᚄ(ctx context.Context, sel ast.SelectionSet, v []v1beta1.ClusterAsset) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNClusterAsset2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐClusterAsset(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNClusterMicroFrontend2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋuiᚋv1alpha1ᚐClusterMicroFrontend(ctx context.Context, sel ast.SelectionSet, v v1alpha12.ClusterMicroFrontend) graphql.Marshaler {
+	return ec._ClusterMicroFrontend(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNClusterMicroFrontend2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋuiᚋv1alpha1ᚐClusterMicroFrontendᚄ(ctx context.Context, sel ast.SelectionSet, v []v1alpha12.ClusterMicroFrontend) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNClusterMicroFrontend2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋuiᚋv1alpha1ᚐClusterMicroFrontend(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNClusterServiceBroker2githubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServiceBroker(ctx context.Context, sel ast.SelectionSet, v v1beta11.ClusterServiceBroker) graphql.Marshaler {
+	return ec._ClusterServiceBroker(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNClusterServiceBroker2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServiceBrokerᚄ(ctx context.Context, sel ast.SelectionSet, v []v1beta11.ClusterServiceBroker) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNClusterServiceBroker2githubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServiceBroker(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNClusterServiceBroker2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServiceBroker(ctx context.Context, sel ast.SelectionSet, v *v1beta11.ClusterServiceBroker) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ClusterServiceBroker!")
+		return graphql.Null
+	}
+	return ec._ClusterServiceBroker(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNClusterServiceBrokerEvent2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐClusterServiceBrokerEvent(ctx context.Context, sel ast.SelectionSet, v *ClusterServiceBrokerEvent) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ClusterServiceBrokerEvent!")
+		return graphql.Null
+	}
+	return ec._ClusterServiceBrokerEvent(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNClusterServiceClass2githubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServiceClass(ctx context.Context, sel ast.SelectionSet, v v1beta11.ClusterServiceClass) graphql.Marshaler {
+	return ec._ClusterServiceClass(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNClusterServiceClass2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServiceClassᚄ(ctx context.Context, sel ast.SelectionSet, v []v1beta11.ClusterServiceClass) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNClusterServiceClass2githubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServiceClass(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNClusterServicePlan2githubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServicePlan(ctx context.Context, sel ast.SelectionSet, v v1beta11.ClusterServicePlan) graphql.Marshaler {
+	return ec._ClusterServicePlan(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNClusterServicePlan2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServicePlanᚄ(ctx context.Context, sel ast.SelectionSet, v []v1beta11.ClusterServicePlan) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNClusterServicePlan2githubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServicePlan(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) marshalNCondition2knativeᚗdevᚋpkgᚋapisᚐCondition(ctx context.Context, sel ast.SelectionSet, v apis.Condition) graphql.Marshaler {
 	return ec._Condition(ctx, sel, &v)
 }
@@ -16667,12 +37131,164 @@ func (ec *executionContext) marshalNCondition2ᚕknativeᚗdevᚋpkgᚋapisᚐCo
 	return ret
 }
 
+func (ec *executionContext) unmarshalNConnectApplicationInput2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectApplicationInput(ctx context.Context, v any) (ConnectApplicationInput, error) {
+	res, err := ec.unmarshalInputConnectApplicationInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalNConnectEventTypeInput2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectEventTypeInput(ctx context.Context, v any) (ConnectEventTypeInput, error) {
+	res, err := ec.unmarshalInputConnectEventTypeInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalNConnectOutcome2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectOutcome(ctx context.Context, v any) (ConnectOutcome, error) {
+	var res ConnectOutcome
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNConnectOutcome2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectOutcome(ctx context.Context, sel ast.SelectionSet, v ConnectOutcome) graphql.Marshaler {
+	return v
+}
+
+func (ec *executionContext) marshalNConnectedObject2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectedObject(ctx context.Context, sel ast.SelectionSet, v ConnectedObject) graphql.Marshaler {
+	return ec._ConnectedObject(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNConnectedObject2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectedObjectᚄ(ctx context.Context, sel ast.SelectionSet, v []ConnectedObject) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNConnectedObject2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectedObject(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) unmarshalNConnectionOrderField2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionOrderField(ctx context.Context, v any) (ConnectionOrderField, error) {
+	var res ConnectionOrderField
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNConnectionOrderField2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionOrderField(ctx context.Context, sel ast.SelectionSet, v ConnectionOrderField) graphql.Marshaler {
+	return v
+}
+
+func (ec *executionContext) marshalNConnectorService2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectorService(ctx context.Context, sel ast.SelectionSet, v *ConnectorService) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ConnectorService!")
+		return graphql.Null
+	}
+	return ec._ConnectorService(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNContainer2k8sᚗioᚋapiᚋcoreᚋv1ᚐContainer(ctx context.Context, sel ast.SelectionSet, v v14.Container) graphql.Marshaler {
+	return ec._Container(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNContainer2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐContainerᚄ(ctx context.Context, sel ast.SelectionSet, v []v14.Container) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNContainer2k8sᚗioᚋapiᚋcoreᚋv1ᚐContainer(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNContainerState2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐContainerState(ctx context.Context, sel ast.SelectionSet, v ContainerState) graphql.Marshaler {
+	return ec._ContainerState(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNContainerState2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐContainerStateᚄ(ctx context.Context, sel ast.SelectionSet, v []ContainerState) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNContainerState2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐContainerState(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) unmarshalNContainerStateType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐContainerStateType(ctx context.Context, v any) (ContainerStateType, error) {
+	var res ContainerStateType
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNContainerStateType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐContainerStateType(ctx context.Context, sel ast.SelectionSet, v ContainerStateType) graphql.Marshaler {
+	return v
+}
+
 func (ec *executionContext) marshalNDeleteApplicationOutput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐDeleteApplicationOutput(ctx context.Context, sel ast.SelectionSet, v *DeleteApplicationOutput) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "DeleteApplicationOutput!")
 		return graphql.Null
 	}
 	return ec._DeleteApplicationOutput(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNDeployment2k8sᚗioᚋapiᚋappsᚋv1ᚐDeployment(ctx context.Context, sel ast.SelectionSet, v v13.Deployment) graphql.Marshaler {
+	return ec._Deployment(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNDeployment2ᚕk8sᚗioᚋapiᚋappsᚋv1ᚐDeploymentᚄ(ctx context.Context, sel ast.SelectionSet, v []v13.Deployment) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNDeployment2k8sᚗioᚋapiᚋappsᚋv1ᚐDeployment(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNDeploymentCondition2k8sᚗioᚋapiᚋappsᚋv1ᚐDeploymentCondition(ctx context.Context, sel ast.SelectionSet, v v13.DeploymentCondition) graphql.Marshaler {
+	return ec._DeploymentCondition(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNDeploymentCondition2ᚕk8sᚗioᚋapiᚋappsᚋv1ᚐDeploymentConditionᚄ(ctx context.Context, sel ast.SelectionSet, v []v13.DeploymentCondition) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNDeploymentCondition2k8sᚗioᚋapiᚋappsᚋv1ᚐDeploymentCondition(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNDeploymentStatus2k8sᚗioᚋapiᚋappsᚋv1ᚐDeploymentStatus(ctx context.Context, sel ast.SelectionSet, v v13.DeploymentStatus) graphql.Marshaler {
+	return ec._DeploymentStatus(ctx, sel, &v)
 }
 
 func (ec *executionContext) marshalNEventActivation2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋapplicationconnectorᚋv1alpha1ᚐEventActivation(ctx context.Context, sel ast.SelectionSet, v v1alpha1.EventActivation) graphql.Marshaler {
@@ -16699,6 +37315,46 @@ func (ec *executionContext) marshalNEventActivationEvent2githubᚗcomᚋkymaᚑe
 	return ec._EventActivationEvent(ctx, sel, &v)
 }
 
+func (ec *executionContext) marshalNEventType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐEventType(ctx context.Context, sel ast.SelectionSet, v EventType) graphql.Marshaler {
+	return ec._EventType(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNEventType2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐEventTypeᚄ(ctx context.Context, sel ast.SelectionSet, v []EventType) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNEventType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐEventType(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNFile2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐFile(ctx context.Context, sel ast.SelectionSet, v File) graphql.Marshaler {
+	return ec._File(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNFile2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐFileᚄ(ctx context.Context, sel ast.SelectionSet, v []File) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNFile2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐFile(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) marshalNFunction2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋserverlessᚋv1alpha1ᚐFunction(ctx context.Context, sel ast.SelectionSet, v v1alpha11.Function) graphql.Marshaler {
 	return ec._Function(ctx, sel, &v)
 }
@@ -16719,11 +37375,19 @@ func (ec *executionContext) marshalNFunction2ᚕgithubᚗcomᚋkymaᚑeventmesh�
 	return ret
 }
 
-func (ec *executionContext) marshalNFunctionEnv2k8sᚗioᚋapiᚋcoreᚋv1ᚐEnvVar(ctx context.Context, sel ast.SelectionSet, v v12.EnvVar) graphql.Marshaler {
+func (ec *executionContext) marshalNFunction2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋserverlessᚋv1alpha1ᚐFunction(ctx context.Context, sel ast.SelectionSet, v *v1alpha11.Function) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "Function!")
+		return graphql.Null
+	}
+	return ec._Function(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNFunctionEnv2k8sᚗioᚋapiᚋcoreᚋv1ᚐEnvVar(ctx context.Context, sel ast.SelectionSet, v v14.EnvVar) graphql.Marshaler {
 	return ec._FunctionEnv(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNFunctionEnv2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐEnvVarᚄ(ctx context.Context, sel ast.SelectionSet, v []v12.EnvVar) graphql.Marshaler {
+func (ec *executionContext) marshalNFunctionEnv2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐEnvVarᚄ(ctx context.Context, sel ast.SelectionSet, v []v14.EnvVar) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
@@ -16768,6 +37432,14 @@ func (ec *executionContext) marshalNFunctionEnvValueFromType2githubᚗcomᚋkyma
 	return v
 }
 
+func (ec *executionContext) marshalNFunctionEvent2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐFunctionEvent(ctx context.Context, sel ast.SelectionSet, v *FunctionEvent) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "FunctionEvent!")
+		return graphql.Null
+	}
+	return ec._FunctionEvent(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalNFunctionLogLine2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋeventmeshᚐLogLine(ctx context.Context, sel ast.SelectionSet, v eventmesh.LogLine) graphql.Marshaler {
 	return ec._FunctionLogLine(ctx, sel, &v)
 }
@@ -16788,9 +37460,27 @@ func (ec *executionContext) marshalNFunctionLogLine2ᚕgithubᚗcomᚋkymaᚑeve
 	return ret
 }
 
+func (ec *executionContext) marshalNFunctionMetadata2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐFunctionMetadata(ctx context.Context, sel ast.SelectionSet, v FunctionMetadata) graphql.Marshaler {
+	return ec._FunctionMetadata(ctx, sel, &v)
+}
+
 func (ec *executionContext) unmarshalNFunctionMetadataInput2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐFunctionMetadataInput(ctx context.Context, v any) (FunctionMetadataInput, error) {
 	res, err := ec.unmarshalInputFunctionMetadataInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalNFunctionMetadataInput2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐFunctionMetadataInputᚄ(ctx context.Context, v any) ([]FunctionMetadataInput, error) {
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]FunctionMetadataInput, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNFunctionMetadataInput2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐFunctionMetadataInput(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
 }
 
 func (ec *executionContext) unmarshalNFunctionMutationInput2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐFunctionMutationInput(ctx context.Context, v any) (FunctionMutationInput, error) {
@@ -16862,6 +37552,34 @@ func (ec *executionContext) marshalNInstanceStatusType2githubᚗcomᚋkymaᚑeve
 	return res
 }
 
+func (ec *executionContext) unmarshalNInt2int(ctx context.Context, v any) (int, error) {
+	res, err := graphql.UnmarshalInt(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNInt2int(ctx context.Context, sel ast.SelectionSet, v int) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalInt(v)
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "Int!")
+	}
+	return res
+}
+
+func (ec *executionContext) unmarshalNInt2int32(ctx context.Context, v any) (int32, error) {
+	res, err := graphql.UnmarshalInt32(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNInt2int32(ctx context.Context, sel ast.SelectionSet, v int32) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalInt32(v)
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "Int!")
+	}
+	return res
+}
+
 func (ec *executionContext) unmarshalNJSON2map(ctx context.Context, v any) (map[string]any, error) {
 	res, err := scalars.UnmarshalJSON(v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -16896,6 +37614,97 @@ func (ec *executionContext) marshalNLabels2map(ctx context.Context, sel ast.Sele
 		graphql.AddInvalidNullFromMarshaler(ctx, "Labels!")
 	}
 	return res
+}
+
+func (ec *executionContext) marshalNLimitRange2k8sᚗioᚋapiᚋcoreᚋv1ᚐLimitRange(ctx context.Context, sel ast.SelectionSet, v v14.LimitRange) graphql.Marshaler {
+	return ec._LimitRange(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNLimitRange2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐLimitRangeᚄ(ctx context.Context, sel ast.SelectionSet, v []v14.LimitRange) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNLimitRange2k8sᚗioᚋapiᚋcoreᚋv1ᚐLimitRange(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNLimitRangeItem2k8sᚗioᚋapiᚋcoreᚋv1ᚐLimitRangeItem(ctx context.Context, sel ast.SelectionSet, v v14.LimitRangeItem) graphql.Marshaler {
+	return ec._LimitRangeItem(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNLimitRangeItem2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐLimitRangeItemᚄ(ctx context.Context, sel ast.SelectionSet, v []v14.LimitRangeItem) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNLimitRangeItem2k8sᚗioᚋapiᚋcoreᚋv1ᚐLimitRangeItem(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNLimitRangeSpec2k8sᚗioᚋapiᚋcoreᚋv1ᚐLimitRangeSpec(ctx context.Context, sel ast.SelectionSet, v v14.LimitRangeSpec) graphql.Marshaler {
+	return ec._LimitRangeSpec(ctx, sel, &v)
+}
+
+func (ec *executionContext) unmarshalNLimitType2k8sᚗioᚋapiᚋcoreᚋv1ᚐLimitType(ctx context.Context, v any) (v14.LimitType, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := v14.LimitType(tmp)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNLimitType2k8sᚗioᚋapiᚋcoreᚋv1ᚐLimitType(ctx context.Context, sel ast.SelectionSet, v v14.LimitType) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(string(v))
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "LimitType!")
+	}
+	return res
+}
+
+func (ec *executionContext) marshalNLoadBalancerIngress2k8sᚗioᚋapiᚋcoreᚋv1ᚐLoadBalancerIngress(ctx context.Context, sel ast.SelectionSet, v v14.LoadBalancerIngress) graphql.Marshaler {
+	return ec._LoadBalancerIngress(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNLoadBalancerIngress2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐLoadBalancerIngressᚄ(ctx context.Context, sel ast.SelectionSet, v []v14.LoadBalancerIngress) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNLoadBalancerIngress2k8sᚗioᚋapiᚋcoreᚋv1ᚐLoadBalancerIngress(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNLoadBalancerStatus2k8sᚗioᚋapiᚋcoreᚋv1ᚐLoadBalancerStatus(ctx context.Context, sel ast.SelectionSet, v v14.LoadBalancerStatus) graphql.Marshaler {
+	return ec._LoadBalancerStatus(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNLocalObjectReference2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐLocalReferenceByKindAndName(ctx context.Context, sel ast.SelectionSet, v *v1alpha13.LocalReferenceByKindAndName) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "LocalObjectReference!")
+		return graphql.Null
+	}
+	return ec._LocalObjectReference(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalNMeshObject2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋeventmeshᚐStageObject(ctx context.Context, sel ast.SelectionSet, v eventmesh.StageObject) graphql.Marshaler {
@@ -16989,6 +37798,54 @@ func (ec *executionContext) marshalNMeshStatusEvent2ᚖgithubᚗcomᚋkymaᚑeve
 	return ec._MeshStatusEvent(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalNMicroFrontend2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋuiᚋv1alpha1ᚐMicroFrontend(ctx context.Context, sel ast.SelectionSet, v v1alpha12.MicroFrontend) graphql.Marshaler {
+	return ec._MicroFrontend(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNMicroFrontend2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋuiᚋv1alpha1ᚐMicroFrontendᚄ(ctx context.Context, sel ast.SelectionSet, v []v1alpha12.MicroFrontend) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNMicroFrontend2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋuiᚋv1alpha1ᚐMicroFrontend(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNNamespaceConnection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐNamespaceConnection(ctx context.Context, sel ast.SelectionSet, v *NamespaceConnection) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "NamespaceConnection!")
+		return graphql.Null
+	}
+	return ec._NamespaceConnection(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNNamespaceEdge2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐNamespaceEdge(ctx context.Context, sel ast.SelectionSet, v NamespaceEdge) graphql.Marshaler {
+	return ec._NamespaceEdge(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNNamespaceEdge2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐNamespaceEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []NamespaceEdge) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNNamespaceEdge2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐNamespaceEdge(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) marshalNNamespaceEvent2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐNamespaceEvent(ctx context.Context, sel ast.SelectionSet, v *NamespaceEvent) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "NamespaceEvent!")
@@ -16997,11 +37854,11 @@ func (ec *executionContext) marshalNNamespaceEvent2ᚖgithubᚗcomᚋkymaᚑeven
 	return ec._NamespaceEvent(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNNamespaceListItem2k8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx context.Context, sel ast.SelectionSet, v v12.Namespace) graphql.Marshaler {
+func (ec *executionContext) marshalNNamespaceListItem2k8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx context.Context, sel ast.SelectionSet, v v14.Namespace) graphql.Marshaler {
 	return ec._NamespaceListItem(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNNamespaceListItem2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespaceᚄ(ctx context.Context, sel ast.SelectionSet, v []v12.Namespace) graphql.Marshaler {
+func (ec *executionContext) marshalNNamespaceListItem2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespaceᚄ(ctx context.Context, sel ast.SelectionSet, v []v14.Namespace) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
@@ -17017,7 +37874,7 @@ func (ec *executionContext) marshalNNamespaceListItem2ᚕk8sᚗioᚋapiᚋcore�
 	return ret
 }
 
-func (ec *executionContext) marshalNNamespaceListItem2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx context.Context, sel ast.SelectionSet, v *v12.Namespace) graphql.Marshaler {
+func (ec *executionContext) marshalNNamespaceListItem2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx context.Context, sel ast.SelectionSet, v *v14.Namespace) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "NamespaceListItem!")
 		return graphql.Null
@@ -17025,7 +37882,7 @@ func (ec *executionContext) marshalNNamespaceListItem2ᚖk8sᚗioᚋapiᚋcore�
 	return ec._NamespaceListItem(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNNamespaceMutationOutput2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx context.Context, sel ast.SelectionSet, v *v12.Namespace) graphql.Marshaler {
+func (ec *executionContext) marshalNNamespaceMutationOutput2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx context.Context, sel ast.SelectionSet, v *v14.Namespace) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "NamespaceMutationOutput!")
 		return graphql.Null
@@ -17033,9 +37890,67 @@ func (ec *executionContext) marshalNNamespaceMutationOutput2ᚖk8sᚗioᚋapiᚋ
 	return ec._NamespaceMutationOutput(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalNNavigationNode2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋuiᚋv1alpha1ᚐNavigationNode(ctx context.Context, sel ast.SelectionSet, v v1alpha12.NavigationNode) graphql.Marshaler {
+	return ec._NavigationNode(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNNavigationNode2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋuiᚋv1alpha1ᚐNavigationNodeᚄ(ctx context.Context, sel ast.SelectionSet, v []v1alpha12.NavigationNode) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNNavigationNode2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋuiᚋv1alpha1ᚐNavigationNode(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) unmarshalNOwnerReferenceInput2k8sᚗioᚋapimachineryᚋpkgᚋapisᚋmetaᚋv1ᚐOwnerReference(ctx context.Context, v any) (v1.OwnerReference, error) {
 	res, err := ec.unmarshalInputOwnerReferenceInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNPageInfo2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐPageInfo(ctx context.Context, sel ast.SelectionSet, v *PageInfo) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "PageInfo!")
+		return graphql.Null
+	}
+	return ec._PageInfo(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNPod2k8sᚗioᚋapiᚋcoreᚋv1ᚐPod(ctx context.Context, sel ast.SelectionSet, v v14.Pod) graphql.Marshaler {
+	return ec._Pod(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNPod2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐPodᚄ(ctx context.Context, sel ast.SelectionSet, v []v14.Pod) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNPod2k8sᚗioᚋapiᚋcoreᚋv1ᚐPod(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) unmarshalNPodStatusType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐPodStatusType(ctx context.Context, v any) (PodStatusType, error) {
+	var res PodStatusType
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNPodStatusType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐPodStatusType(ctx context.Context, sel ast.SelectionSet, v PodStatusType) graphql.Marshaler {
+	return v
 }
 
 func (ec *executionContext) unmarshalNPort2uint32(ctx context.Context, v any) (uint32, error) {
@@ -17052,6 +37967,86 @@ func (ec *executionContext) marshalNPort2uint32(ctx context.Context, sel ast.Sel
 	return res
 }
 
+func (ec *executionContext) marshalNRequiredPermission2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋuiᚋv1alpha1ᚐRequiredPermission(ctx context.Context, sel ast.SelectionSet, v v1alpha12.RequiredPermission) graphql.Marshaler {
+	return ec._RequiredPermission(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNRequiredPermission2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋuiᚋv1alpha1ᚐRequiredPermissionᚄ(ctx context.Context, sel ast.SelectionSet, v []v1alpha12.RequiredPermission) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNRequiredPermission2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋuiᚋv1alpha1ᚐRequiredPermission(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNResourceLimits2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐResourceLimits(ctx context.Context, sel ast.SelectionSet, v *ResourceLimits) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ResourceLimits!")
+		return graphql.Null
+	}
+	return ec._ResourceLimits(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNResourceQuota2k8sᚗioᚋapiᚋcoreᚋv1ᚐResourceQuota(ctx context.Context, sel ast.SelectionSet, v v14.ResourceQuota) graphql.Marshaler {
+	return ec._ResourceQuota(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNResourceQuota2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐResourceQuotaᚄ(ctx context.Context, sel ast.SelectionSet, v []v14.ResourceQuota) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNResourceQuota2k8sᚗioᚋapiᚋcoreᚋv1ᚐResourceQuota(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNResourceQuotaHard2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐResourceQuotaHard(ctx context.Context, sel ast.SelectionSet, v *ResourceQuotaHard) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ResourceQuotaHard!")
+		return graphql.Null
+	}
+	return ec._ResourceQuotaHard(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNResourceQuotaSpec2k8sᚗioᚋapiᚋcoreᚋv1ᚐResourceQuotaSpec(ctx context.Context, sel ast.SelectionSet, v v14.ResourceQuotaSpec) graphql.Marshaler {
+	return ec._ResourceQuotaSpec(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNResourceRule2k8sᚗioᚋapiᚋauthorizationᚋv1ᚐResourceRule(ctx context.Context, sel ast.SelectionSet, v v15.ResourceRule) graphql.Marshaler {
+	return ec._ResourceRule(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNResourceRule2ᚕk8sᚗioᚋapiᚋauthorizationᚋv1ᚐResourceRuleᚄ(ctx context.Context, sel ast.SelectionSet, v []v15.ResourceRule) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNResourceRule2k8sᚗioᚋapiᚋauthorizationᚋv1ᚐResourceRule(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) marshalNResourceValues2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐResourceValues(ctx context.Context, sel ast.SelectionSet, v *ResourceValues) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "ResourceValues!")
@@ -17065,11 +38060,183 @@ func (ec *executionContext) unmarshalNResourceValuesInput2ᚖgithubᚗcomᚋkyma
 	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalNServiceClass2githubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceClass(ctx context.Context, sel ast.SelectionSet, v v1beta1.ServiceClass) graphql.Marshaler {
+func (ec *executionContext) marshalNService2k8sᚗioᚋapiᚋcoreᚋv1ᚐService(ctx context.Context, sel ast.SelectionSet, v v14.Service) graphql.Marshaler {
+	return ec._Service(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNService2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐServiceᚄ(ctx context.Context, sel ast.SelectionSet, v []v14.Service) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNService2k8sᚗioᚋapiᚋcoreᚋv1ᚐService(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNService2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐService(ctx context.Context, sel ast.SelectionSet, v *v14.Service) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "Service!")
+		return graphql.Null
+	}
+	return ec._Service(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNServiceBinding2githubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBinding(ctx context.Context, sel ast.SelectionSet, v v1beta11.ServiceBinding) graphql.Marshaler {
+	return ec._ServiceBinding(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNServiceBinding2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBindingᚄ(ctx context.Context, sel ast.SelectionSet, v []v1beta11.ServiceBinding) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNServiceBinding2githubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBinding(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNServiceBinding2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBinding(ctx context.Context, sel ast.SelectionSet, v *v1beta11.ServiceBinding) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ServiceBinding!")
+		return graphql.Null
+	}
+	return ec._ServiceBinding(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNServiceBindingEvent2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBindingEvent(ctx context.Context, sel ast.SelectionSet, v *ServiceBindingEvent) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ServiceBindingEvent!")
+		return graphql.Null
+	}
+	return ec._ServiceBindingEvent(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNServiceBindingStatus2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBindingStatus(ctx context.Context, sel ast.SelectionSet, v *ServiceBindingStatus) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ServiceBindingStatus!")
+		return graphql.Null
+	}
+	return ec._ServiceBindingStatus(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNServiceBindingStatusType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBindingStatusType(ctx context.Context, v any) (ServiceBindingStatusType, error) {
+	var res ServiceBindingStatusType
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNServiceBindingStatusType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBindingStatusType(ctx context.Context, sel ast.SelectionSet, v ServiceBindingStatusType) graphql.Marshaler {
+	return v
+}
+
+func (ec *executionContext) marshalNServiceBindingUsage2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐServiceBindingUsage(ctx context.Context, sel ast.SelectionSet, v v1alpha13.ServiceBindingUsage) graphql.Marshaler {
+	return ec._ServiceBindingUsage(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNServiceBindingUsage2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐServiceBindingUsageᚄ(ctx context.Context, sel ast.SelectionSet, v []v1alpha13.ServiceBindingUsage) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNServiceBindingUsage2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐServiceBindingUsage(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNServiceBindingUsageStatus2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBindingUsageStatus(ctx context.Context, sel ast.SelectionSet, v *ServiceBindingUsageStatus) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ServiceBindingUsageStatus!")
+		return graphql.Null
+	}
+	return ec._ServiceBindingUsageStatus(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNServiceBindingUsageStatusType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBindingUsageStatusType(ctx context.Context, v any) (ServiceBindingUsageStatusType, error) {
+	var res ServiceBindingUsageStatusType
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNServiceBindingUsageStatusType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBindingUsageStatusType(ctx context.Context, sel ast.SelectionSet, v ServiceBindingUsageStatusType) graphql.Marshaler {
+	return v
+}
+
+func (ec *executionContext) marshalNServiceBindingsStats2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBindingsStats(ctx context.Context, sel ast.SelectionSet, v *ServiceBindingsStats) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ServiceBindingsStats!")
+		return graphql.Null
+	}
+	return ec._ServiceBindingsStats(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNServiceBroker2githubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBroker(ctx context.Context, sel ast.SelectionSet, v v1beta11.ServiceBroker) graphql.Marshaler {
+	return ec._ServiceBroker(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNServiceBroker2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBrokerᚄ(ctx context.Context, sel ast.SelectionSet, v []v1beta11.ServiceBroker) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNServiceBroker2githubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBroker(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNServiceBroker2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBroker(ctx context.Context, sel ast.SelectionSet, v *v1beta11.ServiceBroker) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ServiceBroker!")
+		return graphql.Null
+	}
+	return ec._ServiceBroker(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNServiceBrokerEvent2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBrokerEvent(ctx context.Context, sel ast.SelectionSet, v *ServiceBrokerEvent) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ServiceBrokerEvent!")
+		return graphql.Null
+	}
+	return ec._ServiceBrokerEvent(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNServiceBrokerStatus2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBrokerStatus(ctx context.Context, sel ast.SelectionSet, v *ServiceBrokerStatus) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ServiceBrokerStatus!")
+		return graphql.Null
+	}
+	return ec._ServiceBrokerStatus(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNServiceClass2githubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceClass(ctx context.Context, sel ast.SelectionSet, v v1beta11.ServiceClass) graphql.Marshaler {
 	return ec._ServiceClass(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNServiceClass2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceClassᚄ(ctx context.Context, sel ast.SelectionSet, v []v1beta1.ServiceClass) graphql.Marshaler {
+func (ec *executionContext) marshalNServiceClass2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceClassᚄ(ctx context.Context, sel ast.SelectionSet, v []v1beta11.ServiceClass) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
@@ -17085,11 +38252,19 @@ func (ec *executionContext) marshalNServiceClass2ᚕgithubᚗcomᚋkubernetesᚑ
 	return ret
 }
 
-func (ec *executionContext) marshalNServiceInstance2githubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceInstance(ctx context.Context, sel ast.SelectionSet, v v1beta1.ServiceInstance) graphql.Marshaler {
+func (ec *executionContext) marshalNServiceEvent2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceEvent(ctx context.Context, sel ast.SelectionSet, v *ServiceEvent) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ServiceEvent!")
+		return graphql.Null
+	}
+	return ec._ServiceEvent(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNServiceInstance2githubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceInstance(ctx context.Context, sel ast.SelectionSet, v v1beta11.ServiceInstance) graphql.Marshaler {
 	return ec._ServiceInstance(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNServiceInstance2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceInstanceᚄ(ctx context.Context, sel ast.SelectionSet, v []v1beta1.ServiceInstance) graphql.Marshaler {
+func (ec *executionContext) marshalNServiceInstance2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceInstanceᚄ(ctx context.Context, sel ast.SelectionSet, v []v1beta11.ServiceInstance) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
@@ -17105,12 +38280,20 @@ func (ec *executionContext) marshalNServiceInstance2ᚕgithubᚗcomᚋkubernetes
 	return ret
 }
 
-func (ec *executionContext) marshalNServiceInstance2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceInstance(ctx context.Context, sel ast.SelectionSet, v *v1beta1.ServiceInstance) graphql.Marshaler {
+func (ec *executionContext) marshalNServiceInstance2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceInstance(ctx context.Context, sel ast.SelectionSet, v *v1beta11.ServiceInstance) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "ServiceInstance!")
 		return graphql.Null
 	}
 	return ec._ServiceInstance(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNServiceInstanceConnection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceInstanceConnection(ctx context.Context, sel ast.SelectionSet, v *ServiceInstanceConnection) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ServiceInstanceConnection!")
+		return graphql.Null
+	}
+	return ec._ServiceInstanceConnection(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalNServiceInstanceCreateInput2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceInstanceCreateInput(ctx context.Context, v any) (ServiceInstanceCreateInput, error) {
@@ -17121,6 +38304,26 @@ func (ec *executionContext) unmarshalNServiceInstanceCreateInput2githubᚗcomᚋ
 func (ec *executionContext) unmarshalNServiceInstanceCreateInputResourceRef2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceInstanceCreateInputResourceRef(ctx context.Context, v any) (*ServiceInstanceCreateInputResourceRef, error) {
 	res, err := ec.unmarshalInputServiceInstanceCreateInputResourceRef(ctx, v)
 	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNServiceInstanceEdge2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceInstanceEdge(ctx context.Context, sel ast.SelectionSet, v ServiceInstanceEdge) graphql.Marshaler {
+	return ec._ServiceInstanceEdge(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNServiceInstanceEdge2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceInstanceEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []ServiceInstanceEdge) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNServiceInstanceEdge2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceInstanceEdge(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 func (ec *executionContext) marshalNServiceInstanceEvent2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceInstanceEvent(ctx context.Context, sel ast.SelectionSet, v *ServiceInstanceEvent) graphql.Marshaler {
@@ -17139,11 +38342,11 @@ func (ec *executionContext) marshalNServiceInstanceStatus2ᚖgithubᚗcomᚋkyma
 	return ec._ServiceInstanceStatus(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNServicePlan2githubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServicePlan(ctx context.Context, sel ast.SelectionSet, v v1beta1.ServicePlan) graphql.Marshaler {
+func (ec *executionContext) marshalNServicePlan2githubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServicePlan(ctx context.Context, sel ast.SelectionSet, v v1beta11.ServicePlan) graphql.Marshaler {
 	return ec._ServicePlan(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNServicePlan2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServicePlanᚄ(ctx context.Context, sel ast.SelectionSet, v []v1beta1.ServicePlan) graphql.Marshaler {
+func (ec *executionContext) marshalNServicePlan2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServicePlanᚄ(ctx context.Context, sel ast.SelectionSet, v []v1beta11.ServicePlan) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
@@ -17157,6 +38360,58 @@ func (ec *executionContext) marshalNServicePlan2ᚕgithubᚗcomᚋkubernetesᚑs
 	}
 
 	return ret
+}
+
+func (ec *executionContext) marshalNServicePort2k8sᚗioᚋapiᚋcoreᚋv1ᚐServicePort(ctx context.Context, sel ast.SelectionSet, v v14.ServicePort) graphql.Marshaler {
+	return ec._ServicePort(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNServicePort2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐServicePortᚄ(ctx context.Context, sel ast.SelectionSet, v []v14.ServicePort) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNServicePort2k8sᚗioᚋapiᚋcoreᚋv1ᚐServicePort(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) unmarshalNServiceProtocol2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceProtocol(ctx context.Context, v any) (ServiceProtocol, error) {
+	var res ServiceProtocol
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNServiceProtocol2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceProtocol(ctx context.Context, sel ast.SelectionSet, v ServiceProtocol) graphql.Marshaler {
+	return v
+}
+
+func (ec *executionContext) marshalNServiceStatus2k8sᚗioᚋapiᚋcoreᚋv1ᚐServiceStatus(ctx context.Context, sel ast.SelectionSet, v v14.ServiceStatus) graphql.Marshaler {
+	return ec._ServiceStatus(ctx, sel, &v)
+}
+
+func (ec *executionContext) unmarshalNSettings2map(ctx context.Context, v any) (map[string]any, error) {
+	res, err := scalars.UnmarshalJSON(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNSettings2map(ctx context.Context, sel ast.SelectionSet, v map[string]any) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "Settings!")
+		return graphql.Null
+	}
+	_ = sel
+	res := scalars.MarshalJSON(v)
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "Settings!")
+	}
+	return res
 }
 
 func (ec *executionContext) unmarshalNString2string(ctx context.Context, v any) (string, error) {
@@ -17202,17 +38457,20 @@ func (ec *executionContext) marshalNString2ᚕstringᚄ(ctx context.Context, sel
 	return ret
 }
 
-func (ec *executionContext) marshalNSubscriber2knativeᚗdevᚋpkgᚋapisᚋduckᚋv1ᚐDestination(ctx context.Context, sel ast.SelectionSet, v v13.Destination) graphql.Marshaler {
+func (ec *executionContext) marshalNSubscriber2knativeᚗdevᚋpkgᚋapisᚋduckᚋv1ᚐDestination(ctx context.Context, sel ast.SelectionSet, v v16.Destination) graphql.Marshaler {
 	return ec._Subscriber(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNSubscriber2ᚖknativeᚗdevᚋpkgᚋapisᚋduckᚋv1ᚐDestination(ctx context.Context, sel ast.SelectionSet, v *v16.Destination) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "Subscriber!")
+		return graphql.Null
+	}
+	return ec._Subscriber(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalNSubscriberInput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐSubscriberInput(ctx context.Context, v any) (*SubscriberInput, error) {
 	res, err := ec.unmarshalInputSubscriberInput(ctx, v)
-	return &res, graphql.ErrorOnPath(ctx, err)
-}
-
-func (ec *executionContext) unmarshalNSubscriberRefInput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐSubscriberRefInput(ctx context.Context, v any) (*SubscriberRefInput, error) {
-	res, err := ec.unmarshalInputSubscriberRefInput(ctx, v)
 	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
@@ -17291,6 +38549,14 @@ func (ec *executionContext) marshalNTrigger2ᚖknativeᚗdevᚋeventingᚋpkgᚋ
 	return ec._Trigger(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalNTriggerConnection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐTriggerConnection(ctx context.Context, sel ast.SelectionSet, v *TriggerConnection) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "TriggerConnection!")
+		return graphql.Null
+	}
+	return ec._TriggerConnection(ctx, sel, v)
+}
+
 func (ec *executionContext) unmarshalNTriggerCreateInput2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐTriggerCreateInput(ctx context.Context, v any) (TriggerCreateInput, error) {
 	res, err := ec.unmarshalInputTriggerCreateInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -17310,12 +38576,37 @@ func (ec *executionContext) unmarshalNTriggerCreateInput2ᚕgithubᚗcomᚋkyma�
 	return res, nil
 }
 
+func (ec *executionContext) marshalNTriggerEdge2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐTriggerEdge(ctx context.Context, sel ast.SelectionSet, v TriggerEdge) graphql.Marshaler {
+	return ec._TriggerEdge(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNTriggerEdge2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐTriggerEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []TriggerEdge) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNTriggerEdge2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐTriggerEdge(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) marshalNTriggerEvent2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐTriggerEvent(ctx context.Context, sel ast.SelectionSet, v *TriggerEvent) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "TriggerEvent!")
 		return graphql.Null
 	}
 	return ec._TriggerEvent(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNTriggerFilterInput2knativeᚗdevᚋeventingᚋpkgᚋapisᚋeventingᚋv1ᚐSubscriptionsAPIFilter(ctx context.Context, v any) (v11.SubscriptionsAPIFilter, error) {
+	res, err := ec.unmarshalInputTriggerFilterInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
 }
 
 func (ec *executionContext) marshalNTriggerSpec2knativeᚗdevᚋeventingᚋpkgᚋapisᚋeventingᚋv1ᚐTriggerSpec(ctx context.Context, sel ast.SelectionSet, v v11.TriggerSpec) graphql.Marshaler {
@@ -17353,6 +38644,14 @@ func (ec *executionContext) marshalNUID2k8sᚗioᚋapimachineryᚋpkgᚋtypesᚐ
 		graphql.AddInvalidNullFromMarshaler(ctx, "UID!")
 	}
 	return res
+}
+
+func (ec *executionContext) marshalNVersionInfo2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐVersionInfo(ctx context.Context, sel ast.SelectionSet, v *VersionInfo) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "VersionInfo!")
+		return graphql.Null
+	}
+	return ec._VersionInfo(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalN__Directive2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐDirective(ctx context.Context, sel ast.SelectionSet, v introspection.Directive) graphql.Marshaler {
@@ -17581,6 +38880,32 @@ func (ec *executionContext) unmarshalOApplicationServiceEventsInput2ᚖgithubᚗ
 	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
+func (ec *executionContext) marshalOAssetGroup2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐAssetGroup(ctx context.Context, sel ast.SelectionSet, v *v1beta1.AssetGroup) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._AssetGroup(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalOBackoffPolicy2ᚖknativeᚗdevᚋeventingᚋpkgᚋapisᚋduckᚋv1ᚐBackoffPolicyType(ctx context.Context, v any) (*v12.BackoffPolicyType, error) {
+	if v == nil {
+		return nil, nil
+	}
+	tmp, err := graphql.UnmarshalString(v)
+	res := v12.BackoffPolicyType(tmp)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOBackoffPolicy2ᚖknativeᚗdevᚋeventingᚋpkgᚋapisᚋduckᚋv1ᚐBackoffPolicyType(ctx context.Context, sel ast.SelectionSet, v *v12.BackoffPolicyType) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	_ = sel
+	_ = ctx
+	res := graphql.MarshalString(string(*v))
+	return res
+}
+
 func (ec *executionContext) unmarshalOBoolean2bool(ctx context.Context, v any) (bool, error) {
 	res, err := graphql.UnmarshalBoolean(v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -17618,6 +38943,103 @@ func (ec *executionContext) marshalOBroker2ᚖknativeᚗdevᚋeventingᚋpkgᚋa
 	return ec._Broker(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalOClusterAssetGroup2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐClusterAssetGroup(ctx context.Context, sel ast.SelectionSet, v *v1beta1.ClusterAssetGroup) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._ClusterAssetGroup(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOClusterServiceBroker2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServiceBroker(ctx context.Context, sel ast.SelectionSet, v *v1beta11.ClusterServiceBroker) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._ClusterServiceBroker(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOClusterServiceClass2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServiceClass(ctx context.Context, sel ast.SelectionSet, v *v1beta11.ClusterServiceClass) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._ClusterServiceClass(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOClusterServicePlan2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServicePlan(ctx context.Context, sel ast.SelectionSet, v *v1beta11.ClusterServicePlan) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._ClusterServicePlan(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOConnectApplicationOutput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectApplicationOutput(ctx context.Context, sel ast.SelectionSet, v *ConnectApplicationOutput) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._ConnectApplicationOutput(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalOConnectEventTypeInput2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectEventTypeInputᚄ(ctx context.Context, v any) ([]ConnectEventTypeInput, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]ConnectEventTypeInput, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNConnectEventTypeInput2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectEventTypeInput(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) unmarshalOConnectionFilter2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionFilter(ctx context.Context, v any) (*ConnectionFilter, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := ec.unmarshalInputConnectionFilter(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalOConnectionOrder2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionOrder(ctx context.Context, v any) (*ConnectionOrder, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := ec.unmarshalInputConnectionOrder(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOCreateServiceBindingOutput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐCreateServiceBindingOutput(ctx context.Context, sel ast.SelectionSet, v *CreateServiceBindingOutput) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._CreateServiceBindingOutput(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalODeleteServiceBindingOutput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐDeleteServiceBindingOutput(ctx context.Context, sel ast.SelectionSet, v *DeleteServiceBindingOutput) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._DeleteServiceBindingOutput(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalODelivery2ᚖknativeᚗdevᚋeventingᚋpkgᚋapisᚋduckᚋv1ᚐDeliverySpec(ctx context.Context, sel ast.SelectionSet, v *v12.DeliverySpec) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._Delivery(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalODeliveryInput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐDeliveryInput(ctx context.Context, v any) (*DeliveryInput, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := ec.unmarshalInputDeliveryInput(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
 func (ec *executionContext) marshalOEnabledApplicationService2ᚕᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐEnabledApplicationService(ctx context.Context, sel ast.SelectionSet, v []*EnabledApplicationService) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
@@ -17638,6 +39060,13 @@ func (ec *executionContext) marshalOEnabledApplicationService2ᚖgithubᚗcomᚋ
 	return ec._EnabledApplicationService(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalOEnvPrefix2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐEnvPrefix(ctx context.Context, sel ast.SelectionSet, v *v1alpha13.EnvPrefix) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._EnvPrefix(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalOEventActivationEvent2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋeventmeshᚐEventTypeᚄ(ctx context.Context, sel ast.SelectionSet, v []eventmesh.EventType) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
@@ -17646,6 +39075,25 @@ func (ec *executionContext) marshalOEventActivationEvent2ᚕgithubᚗcomᚋkyma�
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNEventActivationEvent2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋeventmeshᚐEventType(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalOEventType2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐEventTypeᚄ(ctx context.Context, sel ast.SelectionSet, v []EventType) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNEventType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐEventType(ctx, sel, v[i])
 	})
 
 	for _, e := range ret {
@@ -17677,6 +39125,25 @@ func (ec *executionContext) unmarshalOFunctionEnvValueFromInput2ᚖgithubᚗcom�
 	}
 	res, err := ec.unmarshalInputFunctionEnvValueFromInput(ctx, v)
 	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOFunctionMetadata2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐFunctionMetadataᚄ(ctx context.Context, sel ast.SelectionSet, v []FunctionMetadata) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNFunctionMetadata2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐFunctionMetadata(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 func (ec *executionContext) marshalOFunctionMetadata2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐFunctionMetadata(ctx context.Context, sel ast.SelectionSet, v *FunctionMetadata) graphql.Marshaler {
@@ -17742,6 +39209,24 @@ func (ec *executionContext) marshalOInt2ᚖint(ctx context.Context, sel ast.Sele
 	return res
 }
 
+func (ec *executionContext) unmarshalOInt2ᚖint32(ctx context.Context, v any) (*int32, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := graphql.UnmarshalInt32(v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOInt2ᚖint32(ctx context.Context, sel ast.SelectionSet, v *int32) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	_ = sel
+	_ = ctx
+	res := graphql.MarshalInt32(*v)
+	return res
+}
+
 func (ec *executionContext) unmarshalOJSON2map(ctx context.Context, v any) (map[string]any, error) {
 	if v == nil {
 		return nil, nil
@@ -17758,6 +39243,41 @@ func (ec *executionContext) marshalOJSON2map(ctx context.Context, sel ast.Select
 	_ = ctx
 	res := scalars.MarshalJSON(v)
 	return res
+}
+
+func (ec *executionContext) unmarshalOJSON2ᚕmapᚄ(ctx context.Context, v any) ([]map[string]any, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]map[string]any, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNJSON2map(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalOJSON2ᚕmapᚄ(ctx context.Context, sel ast.SelectionSet, v []map[string]any) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := make(graphql.Array, len(v))
+	for i := range v {
+		ret[i] = ec.marshalNJSON2map(ctx, sel, v[i])
+	}
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 func (ec *executionContext) unmarshalOLabels2map(ctx context.Context, v any) (map[string]string, error) {
@@ -17778,11 +39298,34 @@ func (ec *executionContext) marshalOLabels2map(ctx context.Context, sel ast.Sele
 	return res
 }
 
-func (ec *executionContext) marshalONamespace2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx context.Context, sel ast.SelectionSet, v *v12.Namespace) graphql.Marshaler {
+func (ec *executionContext) marshalOMeshPath2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋeventmeshᚐPath(ctx context.Context, sel ast.SelectionSet, v *eventmesh.Path) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._MeshPath(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalONamespace2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx context.Context, sel ast.SelectionSet, v *v14.Namespace) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
 	return ec._Namespace(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalOOrderDirection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐOrderDirection(ctx context.Context, v any) (*OrderDirection, error) {
+	if v == nil {
+		return nil, nil
+	}
+	var res = new(OrderDirection)
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOOrderDirection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐOrderDirection(ctx context.Context, sel ast.SelectionSet, v *OrderDirection) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return v
 }
 
 func (ec *executionContext) unmarshalOOwnerReferenceInput2ᚕk8sᚗioᚋapimachineryᚋpkgᚋapisᚋmetaᚋv1ᚐOwnerReferenceᚄ(ctx context.Context, v any) ([]v1.OwnerReference, error) {
@@ -17820,14 +39363,82 @@ func (ec *executionContext) marshalOPort2ᚖuint32(ctx context.Context, sel ast.
 	return res
 }
 
-func (ec *executionContext) marshalOServiceClass2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceClass(ctx context.Context, sel ast.SelectionSet, v *v1beta1.ServiceClass) graphql.Marshaler {
+func (ec *executionContext) marshalOSecret2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐSecret(ctx context.Context, sel ast.SelectionSet, v *v14.Secret) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._Secret(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOService2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐService(ctx context.Context, sel ast.SelectionSet, v *v14.Service) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._Service(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOServiceBinding2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBinding(ctx context.Context, sel ast.SelectionSet, v *v1beta11.ServiceBinding) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._ServiceBinding(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOServiceBindingUsage2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐServiceBindingUsageᚄ(ctx context.Context, sel ast.SelectionSet, v []v1alpha13.ServiceBindingUsage) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNServiceBindingUsage2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐServiceBindingUsage(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalOServiceBindingUsage2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐServiceBindingUsage(ctx context.Context, sel ast.SelectionSet, v *v1alpha13.ServiceBindingUsage) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._ServiceBindingUsage(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOServiceBindingUsageParameters2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐParameters(ctx context.Context, sel ast.SelectionSet, v *v1alpha13.Parameters) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._ServiceBindingUsageParameters(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOServiceBindings2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBindings(ctx context.Context, sel ast.SelectionSet, v *ServiceBindings) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._ServiceBindings(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOServiceBroker2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBroker(ctx context.Context, sel ast.SelectionSet, v *v1beta11.ServiceBroker) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._ServiceBroker(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOServiceClass2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceClass(ctx context.Context, sel ast.SelectionSet, v *v1beta11.ServiceClass) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
 	return ec._ServiceClass(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalOServiceInstance2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceInstance(ctx context.Context, sel ast.SelectionSet, v *v1beta1.ServiceInstance) graphql.Marshaler {
+func (ec *executionContext) marshalOServiceInstance2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceInstance(ctx context.Context, sel ast.SelectionSet, v *v1beta11.ServiceInstance) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
@@ -17841,11 +39452,23 @@ func (ec *executionContext) marshalOServiceInstanceResourceRef2ᚖgithubᚗcom�
 	return ec._ServiceInstanceResourceRef(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalOServicePlan2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServicePlan(ctx context.Context, sel ast.SelectionSet, v *v1beta1.ServicePlan) graphql.Marshaler {
+func (ec *executionContext) marshalOServicePlan2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServicePlan(ctx context.Context, sel ast.SelectionSet, v *v1beta11.ServicePlan) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
 	return ec._ServicePlan(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalOString2string(ctx context.Context, v any) (string, error) {
+	res, err := graphql.UnmarshalString(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOString2string(ctx context.Context, sel ast.SelectionSet, v string) graphql.Marshaler {
+	_ = sel
+	_ = ctx
+	res := graphql.MarshalString(v)
+	return res
 }
 
 func (ec *executionContext) unmarshalOString2ᚕstringᚄ(ctx context.Context, v any) ([]string, error) {
@@ -17901,6 +39524,13 @@ func (ec *executionContext) marshalOString2ᚖstring(ctx context.Context, sel as
 	return res
 }
 
+func (ec *executionContext) marshalOSubscriber2ᚖknativeᚗdevᚋpkgᚋapisᚋduckᚋv1ᚐDestination(ctx context.Context, sel ast.SelectionSet, v *v16.Destination) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._Subscriber(ctx, sel, v)
+}
+
 func (ec *executionContext) unmarshalOSubscriberInput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐSubscriberInput(ctx context.Context, v any) (*SubscriberInput, error) {
 	if v == nil {
 		return nil, nil
@@ -17909,11 +39539,19 @@ func (ec *executionContext) unmarshalOSubscriberInput2ᚖgithubᚗcomᚋkymaᚑe
 	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalOSubscriberRef2ᚖknativeᚗdevᚋpkgᚋapisᚋduckᚋv1ᚐKReference(ctx context.Context, sel ast.SelectionSet, v *v13.KReference) graphql.Marshaler {
+func (ec *executionContext) marshalOSubscriberRef2ᚖknativeᚗdevᚋpkgᚋapisᚋduckᚋv1ᚐKReference(ctx context.Context, sel ast.SelectionSet, v *v16.KReference) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
 	return ec._SubscriberRef(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalOSubscriberRefInput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐSubscriberRefInput(ctx context.Context, v any) (*SubscriberRefInput, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := ec.unmarshalInputSubscriberRefInput(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
 func (ec *executionContext) marshalOTrigger2ᚕknativeᚗdevᚋeventingᚋpkgᚋapisᚋeventingᚋv1ᚐTriggerᚄ(ctx context.Context, sel ast.SelectionSet, v []v11.Trigger) graphql.Marshaler {
@@ -17940,6 +39578,31 @@ func (ec *executionContext) marshalOTrigger2ᚖknativeᚗdevᚋeventingᚋpkgᚋ
 		return graphql.Null
 	}
 	return ec._Trigger(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalOTriggerFilterInput2ᚕknativeᚗdevᚋeventingᚋpkgᚋapisᚋeventingᚋv1ᚐSubscriptionsAPIFilterᚄ(ctx context.Context, v any) ([]v11.SubscriptionsAPIFilter, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]v11.SubscriptionsAPIFilter, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNTriggerFilterInput2knativeᚗdevᚋeventingᚋpkgᚋapisᚋeventingᚋv1ᚐSubscriptionsAPIFilter(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) unmarshalOTriggerFilterInput2ᚖknativeᚗdevᚋeventingᚋpkgᚋapisᚋeventingᚋv1ᚐSubscriptionsAPIFilter(ctx context.Context, v any) (*v11.SubscriptionsAPIFilter, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := ec.unmarshalInputTriggerFilterInput(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
 func (ec *executionContext) unmarshalOURI2ᚖstring(ctx context.Context, v any) (*string, error) {
