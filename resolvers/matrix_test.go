@@ -129,6 +129,7 @@ func TestMatrixMutations(t *testing.T) {
 	schema := loadSchema(t, schemaFile)
 	ops := operationsOf(t, schema, ast.Mutation, here)
 	dry := only(ops, rootField.dry)
+	before := versions(t)
 	for _, tt := range []struct {
 		name, user string
 		ops        []rootField
@@ -142,7 +143,6 @@ func TestMatrixMutations(t *testing.T) {
 		{"owner here", owner, only(dry, ownersMay), admitted},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			before := versions(t)
 			report(t, trial(t, shared.as(tt.user), tt.ops, tt.wrong))
 			if diff := cmp.Diff(before, versions(t)); diff != "" {
 				t.Errorf("something changed: -before +after\n%s", diff)
