@@ -56,7 +56,10 @@ func granted(op rootField, r reply) error {
 // found wants an answer with something in it: nothing is denied inside of what is not there.
 func found(op rootField, r reply) error {
 	value := r.Data[op.field.Name]
-	if list, ok := value.([]any); value == nil && len(r.Errors) == 0 || ok && len(list) == 0 {
+	if connection, ok := value.(map[string]any); ok && connection["edges"] != nil {
+		value = connection["edges"]
+	}
+	if list, ok := value.([]any); len(r.Errors) == 0 && (value == nil || ok && len(list) == 0) {
 		return fmt.Errorf("%v: there should be something to see, add it to testdata/matrix", op)
 	}
 	return granted(op, r)
