@@ -33,7 +33,7 @@ func (r queryResolver) ConnectorService(ctx context.Context, application string)
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("application %q: %s", application, strings.Join(problems, ", ")))
 	}
 	if r.Resolver.ConnectorService == "" {
-		return nil, fmt.Errorf("%w Name the Connector Service with the server's flag --connector-service.", moduleDisabled("connectorservice"))
+		return nil, fmt.Errorf("%w Name the Connector Service with the server's flag --connector-service", moduleDisabled("connectorservice"))
 	}
 	url, err := tokenURL(ctx, r.Resolver.ConnectorService, application)
 	if err != nil {
