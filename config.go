@@ -33,6 +33,7 @@ type config struct {
 	anonymousUser    string
 	connectorService string
 	demo             bool
+	oidc             oidcFlags
 }
 
 // command runs the command line args.
@@ -76,6 +77,7 @@ func (c *config) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&c.anonymousUser, "anonymous-user", "admin", "user that a request without a token acts as, in the embedded cluster and on loopback only; empty refuses such requests")
 	f.StringVar(&c.connectorService, "connector-service", "", "URL of Kyma's Connector Service, which gives applications their certificates")
 	f.BoolVar(&c.demo, "demo", false, "make a small shop application with a function, and send it an event every few seconds")
+	c.oidc.addFlags(f)
 }
 
 // fromEnvironment sets every flag whose environment variable is set. The command line is parsed later and wins.
@@ -115,6 +117,9 @@ func (c *config) validate() error {
 	}
 	if !c.embedded() && c.demo {
 		errs = append(errs, errors.New("--demo is for the embedded cluster"))
+	}
+	if _, err := c.oidc.authentication(); err != nil {
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }

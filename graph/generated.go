@@ -24,14 +24,15 @@ import (
 	"github.com/kyma-eventmesh/kyma-console/resolvers/scalars"
 	gqlparser "github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
-	v12 "k8s.io/api/apps/v1"
-	v14 "k8s.io/api/authorization/v1"
-	v13 "k8s.io/api/core/v1"
+	v13 "k8s.io/api/apps/v1"
+	v15 "k8s.io/api/authorization/v1"
+	v14 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	v12 "knative.dev/eventing/pkg/apis/duck/v1"
 	v11 "knative.dev/eventing/pkg/apis/eventing/v1"
 	"knative.dev/pkg/apis"
-	v15 "knative.dev/pkg/apis/duck/v1"
+	v16 "knative.dev/pkg/apis/duck/v1"
 )
 
 // region    ***************************** api!.gotpl *****************************
@@ -58,6 +59,7 @@ type ResolverRoot interface {
 	ClusterServiceClass() ClusterServiceClassResolver
 	ClusterServicePlan() ClusterServicePlanResolver
 	Condition() ConditionResolver
+	ConnectApplicationOutput() ConnectApplicationOutputResolver
 	Deployment() DeploymentResolver
 	DeploymentCondition() DeploymentConditionResolver
 	EventActivation() EventActivationResolver
@@ -88,6 +90,7 @@ type ResolverRoot interface {
 	ServicePort() ServicePortResolver
 	Subscriber() SubscriberResolver
 	Subscription() SubscriptionResolver
+	Trigger() TriggerResolver
 	TriggerSpec() TriggerSpecResolver
 	TriggerStatus() TriggerStatusResolver
 }
@@ -101,10 +104,22 @@ type ComplexityRoot struct {
 		Description            func(childComplexity int) int
 		EnabledInNamespaces    func(childComplexity int) int
 		EnabledMappingServices func(childComplexity int) int
+		EventTypes             func(childComplexity int) int
 		Labels                 func(childComplexity int) int
 		Name                   func(childComplexity int) int
 		Services               func(childComplexity int) int
 		Status                 func(childComplexity int) int
+	}
+
+	ApplicationConnection struct {
+		Edges      func(childComplexity int) int
+		PageInfo   func(childComplexity int) int
+		TotalCount func(childComplexity int) int
+	}
+
+	ApplicationEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
 	}
 
 	ApplicationEntry struct {
@@ -178,6 +193,7 @@ type ComplexityRoot struct {
 
 	Broker struct {
 		Conditions func(childComplexity int) int
+		Delivery   func(childComplexity int) int
 		Labels     func(childComplexity int) int
 		Message    func(childComplexity int) int
 		Name       func(childComplexity int) int
@@ -187,6 +203,17 @@ type ComplexityRoot struct {
 		Status     func(childComplexity int) int
 		Triggers   func(childComplexity int) int
 		URL        func(childComplexity int) int
+	}
+
+	BrokerConnection struct {
+		Edges      func(childComplexity int) int
+		PageInfo   func(childComplexity int) int
+		TotalCount func(childComplexity int) int
+	}
+
+	BrokerEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
 	}
 
 	BrokerEvent struct {
@@ -273,6 +300,20 @@ type ComplexityRoot struct {
 		Type               func(childComplexity int) int
 	}
 
+	ConnectApplicationOutput struct {
+		Application func(childComplexity int) int
+		Namespace   func(childComplexity int) int
+		Objects     func(childComplexity int) int
+		Path        func(childComplexity int) int
+	}
+
+	ConnectedObject struct {
+		Kind      func(childComplexity int) int
+		Name      func(childComplexity int) int
+		Namespace func(childComplexity int) int
+		Outcome   func(childComplexity int) int
+	}
+
 	ConnectorService struct {
 		URL func(childComplexity int) int
 	}
@@ -301,6 +342,14 @@ type ComplexityRoot struct {
 	DeleteServiceBindingOutput struct {
 		Name      func(childComplexity int) int
 		Namespace func(childComplexity int) int
+	}
+
+	Delivery struct {
+		BackoffDelay   func(childComplexity int) int
+		BackoffPolicy  func(childComplexity int) int
+		DeadLetterSink func(childComplexity int) int
+		Retry          func(childComplexity int) int
+		Timeout        func(childComplexity int) int
 	}
 
 	Deployment struct {
@@ -350,6 +399,15 @@ type ComplexityRoot struct {
 	EventActivationEvent struct {
 		Description func(childComplexity int) int
 		Schema      func(childComplexity int) int
+		Type        func(childComplexity int) int
+		Version     func(childComplexity int) int
+	}
+
+	EventType struct {
+		Application func(childComplexity int) int
+		Description func(childComplexity int) int
+		Schema      func(childComplexity int) int
+		Service     func(childComplexity int) int
 		Type        func(childComplexity int) int
 		Version     func(childComplexity int) int
 	}
@@ -490,22 +548,24 @@ type ComplexityRoot struct {
 	}
 
 	Mutation struct {
+		ConnectApplication           func(childComplexity int, input ConnectApplicationInput, dryRun *bool) int
 		CreateApplication            func(childComplexity int, name string, description *string, labels map[string]string, dryRun *bool) int
 		CreateFunction               func(childComplexity int, name string, namespace string, params FunctionMutationInput, dryRun *bool) int
-		CreateManyTriggers           func(childComplexity int, namespace string, triggers []TriggerCreateInput, ownerRef []v1.OwnerReference) int
+		CreateManyTriggers           func(childComplexity int, namespace string, triggers []TriggerCreateInput, ownerRef []v1.OwnerReference, dryRun *bool) int
 		CreateNamespace              func(childComplexity int, name string, labels map[string]string, dryRun *bool) int
 		CreateResource               func(childComplexity int, namespace string, resource map[string]any, dryRun *bool) int
 		CreateServiceBinding         func(childComplexity int, serviceBindingName *string, serviceInstanceName string, namespace string, parameters map[string]any, dryRun *bool) int
 		CreateServiceInstance        func(childComplexity int, namespace string, params ServiceInstanceCreateInput, dryRun *bool) int
-		CreateTrigger                func(childComplexity int, namespace string, trigger TriggerCreateInput, ownerRef []v1.OwnerReference) int
+		CreateTrigger                func(childComplexity int, namespace string, trigger TriggerCreateInput, ownerRef []v1.OwnerReference, dryRun *bool) int
 		DeleteApplication            func(childComplexity int, name string, dryRun *bool) int
 		DeleteFunction               func(childComplexity int, namespace string, function FunctionMetadataInput, dryRun *bool) int
 		DeleteManyFunctions          func(childComplexity int, namespace string, functions []FunctionMetadataInput, dryRun *bool) int
+		DeleteManyTriggers           func(childComplexity int, namespace string, triggerNames []string, dryRun *bool) int
 		DeleteNamespace              func(childComplexity int, name string, dryRun *bool) int
 		DeleteService                func(childComplexity int, name string, namespace string, dryRun *bool) int
 		DeleteServiceBinding         func(childComplexity int, serviceBindingName string, namespace string, dryRun *bool) int
 		DeleteServiceInstance        func(childComplexity int, name string, namespace string, dryRun *bool) int
-		DeleteTrigger                func(childComplexity int, namespace string, triggerName string) int
+		DeleteTrigger                func(childComplexity int, namespace string, triggerName string, dryRun *bool) int
 		DisableApplication           func(childComplexity int, application string, namespace string, dryRun *bool) int
 		EnableApplication            func(childComplexity int, application string, namespace string, allServices *bool, services []*v1alpha1.ApplicationMappingService, dryRun *bool) int
 		OverloadApplication          func(childComplexity int, application string, namespace string, allServices *bool, services []*v1alpha1.ApplicationMappingService, dryRun *bool) int
@@ -525,6 +585,17 @@ type ComplexityRoot struct {
 		Name              func(childComplexity int) int
 		Pods              func(childComplexity int) int
 		Status            func(childComplexity int) int
+	}
+
+	NamespaceConnection struct {
+		Edges      func(childComplexity int) int
+		PageInfo   func(childComplexity int) int
+		TotalCount func(childComplexity int) int
+	}
+
+	NamespaceEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
 	}
 
 	NamespaceEvent struct {
@@ -558,6 +629,13 @@ type ComplexityRoot struct {
 		ViewURL             func(childComplexity int) int
 	}
 
+	PageInfo struct {
+		EndCursor       func(childComplexity int) int
+		HasNextPage     func(childComplexity int) int
+		HasPreviousPage func(childComplexity int) int
+		StartCursor     func(childComplexity int) int
+	}
+
 	Pod struct {
 		ContainerStates   func(childComplexity int) int
 		CreationTimestamp func(childComplexity int) int
@@ -571,41 +649,47 @@ type ComplexityRoot struct {
 	}
 
 	Query struct {
-		Application           func(childComplexity int, name string) int
-		Applications          func(childComplexity int, namespace *string, first *int, offset *int) int
-		BackendModules        func(childComplexity int) int
-		Broker                func(childComplexity int, name string, namespace string) int
-		Brokers               func(childComplexity int, namespace string) int
-		ClusterMicroFrontends func(childComplexity int) int
-		ClusterServiceBroker  func(childComplexity int, name string) int
-		ClusterServiceBrokers func(childComplexity int, first *int, offset *int) int
-		ClusterServiceClass   func(childComplexity int, name string) int
-		ClusterServiceClasses func(childComplexity int, first *int, offset *int) int
-		ConnectorService      func(childComplexity int, application string) int
-		EventActivations      func(childComplexity int, namespace string) int
-		Function              func(childComplexity int, name string, namespace string) int
-		FunctionLogs          func(childComplexity int, name string, namespace string) int
-		Functions             func(childComplexity int, namespace string) int
-		LimitRanges           func(childComplexity int, namespace string) int
-		MeshStatus            func(childComplexity int, namespace *string, application *string) int
-		MicroFrontends        func(childComplexity int, namespace string) int
-		Namespace             func(childComplexity int, name string) int
-		Namespaces            func(childComplexity int, withSystemNamespaces *bool, withInactiveStatus *bool) int
-		ResourceQuotas        func(childComplexity int, namespace string) int
-		SelfSubjectRules      func(childComplexity int, namespace *string) int
-		Service               func(childComplexity int, name string, namespace string) int
-		ServiceBinding        func(childComplexity int, name string, namespace string) int
-		ServiceBindingUsage   func(childComplexity int, name string, namespace string) int
-		ServiceBindingUsages  func(childComplexity int, namespace string, resourceKind *string, resourceName *string) int
-		ServiceBroker         func(childComplexity int, name string, namespace string) int
-		ServiceBrokers        func(childComplexity int, namespace string, first *int, offset *int) int
-		ServiceClass          func(childComplexity int, namespace string, name string) int
-		ServiceClasses        func(childComplexity int, namespace string, first *int, offset *int) int
-		ServiceInstance       func(childComplexity int, name string, namespace string) int
-		ServiceInstances      func(childComplexity int, namespace string, first *int, offset *int, status *eventmesh.InstancePhase) int
-		Services              func(childComplexity int, namespace string, excludedLabels []string, first *int, offset *int) int
-		Triggers              func(childComplexity int, namespace string, serviceName *string, subscriber *SubscriberInput) int
-		VersionInfo           func(childComplexity int) int
+		Application                func(childComplexity int, name string) int
+		Applications               func(childComplexity int, namespace *string, first *int, offset *int) int
+		ApplicationsConnection     func(childComplexity int, first *int, after *string, last *int, before *string, filter *ConnectionFilter, orderBy *ConnectionOrder) int
+		BackendModules             func(childComplexity int) int
+		Broker                     func(childComplexity int, name string, namespace string) int
+		Brokers                    func(childComplexity int, namespace string) int
+		BrokersConnection          func(childComplexity int, namespace *string, first *int, after *string, last *int, before *string, filter *ConnectionFilter, orderBy *ConnectionOrder) int
+		ClusterMicroFrontends      func(childComplexity int) int
+		ClusterServiceBroker       func(childComplexity int, name string) int
+		ClusterServiceBrokers      func(childComplexity int, first *int, offset *int) int
+		ClusterServiceClass        func(childComplexity int, name string) int
+		ClusterServiceClasses      func(childComplexity int, first *int, offset *int) int
+		ConnectorService           func(childComplexity int, application string) int
+		EventActivations           func(childComplexity int, namespace string) int
+		EventTypes                 func(childComplexity int, namespace string, application *string) int
+		Function                   func(childComplexity int, name string, namespace string) int
+		FunctionLogs               func(childComplexity int, name string, namespace string) int
+		Functions                  func(childComplexity int, namespace string) int
+		LimitRanges                func(childComplexity int, namespace string) int
+		MeshStatus                 func(childComplexity int, namespace *string, application *string) int
+		MicroFrontends             func(childComplexity int, namespace string) int
+		Namespace                  func(childComplexity int, name string) int
+		Namespaces                 func(childComplexity int, withSystemNamespaces *bool, withInactiveStatus *bool) int
+		NamespacesConnection       func(childComplexity int, withSystemNamespaces *bool, withInactiveStatus *bool, first *int, after *string, last *int, before *string, filter *ConnectionFilter, orderBy *ConnectionOrder) int
+		ResourceQuotas             func(childComplexity int, namespace string) int
+		SelfSubjectRules           func(childComplexity int, namespace *string) int
+		Service                    func(childComplexity int, name string, namespace string) int
+		ServiceBinding             func(childComplexity int, name string, namespace string) int
+		ServiceBindingUsage        func(childComplexity int, name string, namespace string) int
+		ServiceBindingUsages       func(childComplexity int, namespace string, resourceKind *string, resourceName *string) int
+		ServiceBroker              func(childComplexity int, name string, namespace string) int
+		ServiceBrokers             func(childComplexity int, namespace string, first *int, offset *int) int
+		ServiceClass               func(childComplexity int, namespace string, name string) int
+		ServiceClasses             func(childComplexity int, namespace string, first *int, offset *int) int
+		ServiceInstance            func(childComplexity int, name string, namespace string) int
+		ServiceInstances           func(childComplexity int, namespace string, first *int, offset *int, status *eventmesh.InstancePhase) int
+		ServiceInstancesConnection func(childComplexity int, namespace *string, first *int, after *string, last *int, before *string, filter *ConnectionFilter, orderBy *ConnectionOrder) int
+		Services                   func(childComplexity int, namespace string, excludedLabels []string, first *int, offset *int) int
+		Triggers                   func(childComplexity int, namespace string, serviceName *string, subscriber *SubscriberInput) int
+		TriggersConnection         func(childComplexity int, namespace *string, first *int, after *string, last *int, before *string, filter *ConnectionFilter, orderBy *ConnectionOrder) int
+		VersionInfo                func(childComplexity int) int
 	}
 
 	RequiredPermission struct {
@@ -783,6 +867,17 @@ type ComplexityRoot struct {
 		Status               func(childComplexity int) int
 	}
 
+	ServiceInstanceConnection struct {
+		Edges      func(childComplexity int) int
+		PageInfo   func(childComplexity int) int
+		TotalCount func(childComplexity int) int
+	}
+
+	ServiceInstanceEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
+	}
+
 	ServiceInstanceEvent struct {
 		ServiceInstance func(childComplexity int) int
 		Type            func(childComplexity int) int
@@ -852,10 +947,24 @@ type ComplexityRoot struct {
 	}
 
 	Trigger struct {
-		Name      func(childComplexity int) int
-		Namespace func(childComplexity int) int
-		Spec      func(childComplexity int) int
-		Status    func(childComplexity int) int
+		Broker           func(childComplexity int) int
+		FilterAttributes func(childComplexity int) int
+		Name             func(childComplexity int) int
+		Namespace        func(childComplexity int) int
+		Spec             func(childComplexity int) int
+		Status           func(childComplexity int) int
+		Subscriber       func(childComplexity int) int
+	}
+
+	TriggerConnection struct {
+		Edges      func(childComplexity int) int
+		PageInfo   func(childComplexity int) int
+		TotalCount func(childComplexity int) int
+	}
+
+	TriggerEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
 	}
 
 	TriggerEvent struct {
@@ -865,7 +974,9 @@ type ComplexityRoot struct {
 
 	TriggerSpec struct {
 		Broker     func(childComplexity int) int
+		Delivery   func(childComplexity int) int
 		Filter     func(childComplexity int) int
+		Filters    func(childComplexity int) int
 		Path       func(childComplexity int) int
 		Port       func(childComplexity int) int
 		Subscriber func(childComplexity int) int
@@ -903,6 +1014,7 @@ type ApplicationResolver interface {
 	EnabledMappingServices(ctx context.Context, obj *v1alpha1.Application) ([]*EnabledMappingService, error)
 	Status(ctx context.Context, obj *v1alpha1.Application) (ApplicationStatus, error)
 	CompassMetadata(ctx context.Context, obj *v1alpha1.Application) (*v1alpha1.CompassMetadata, error)
+	EventTypes(ctx context.Context, obj *v1alpha1.Application) ([]EventType, error)
 }
 type ApplicationEntryResolver interface {
 	Type(ctx context.Context, obj *v1alpha1.Entry) (string, error)
@@ -940,6 +1052,7 @@ type BrokerResolver interface {
 	Status(ctx context.Context, obj *v11.Broker) (eventmesh.Verdict, error)
 	Conditions(ctx context.Context, obj *v11.Broker) ([]apis.Condition, error)
 	Triggers(ctx context.Context, obj *v11.Broker) ([]v11.Trigger, error)
+	Delivery(ctx context.Context, obj *v11.Broker) (*v12.DeliverySpec, error)
 }
 type ClusterAssetResolver interface {
 	Parameters(ctx context.Context, obj *v1beta1.ClusterAsset) (map[string]any, error)
@@ -992,14 +1105,17 @@ type ConditionResolver interface {
 
 	LastTransitionTime(ctx context.Context, obj *apis.Condition) (*v1.Time, error)
 }
+type ConnectApplicationOutputResolver interface {
+	Path(ctx context.Context, obj *ConnectApplicationOutput) (*eventmesh.Path, error)
+}
 type DeploymentResolver interface {
-	Labels(ctx context.Context, obj *v12.Deployment) (map[string]string, error)
-	Containers(ctx context.Context, obj *v12.Deployment) ([]v13.Container, error)
-	BoundServiceInstanceNames(ctx context.Context, obj *v12.Deployment) ([]string, error)
+	Labels(ctx context.Context, obj *v13.Deployment) (map[string]string, error)
+	Containers(ctx context.Context, obj *v13.Deployment) ([]v14.Container, error)
+	BoundServiceInstanceNames(ctx context.Context, obj *v13.Deployment) ([]string, error)
 }
 type DeploymentConditionResolver interface {
-	Status(ctx context.Context, obj *v12.DeploymentCondition) (string, error)
-	Type(ctx context.Context, obj *v12.DeploymentCondition) (string, error)
+	Status(ctx context.Context, obj *v13.DeploymentCondition) (string, error)
+	Type(ctx context.Context, obj *v13.DeploymentCondition) (string, error)
 }
 type EventActivationResolver interface {
 	DisplayName(ctx context.Context, obj *v1alpha1.EventActivation) (string, error)
@@ -1011,7 +1127,7 @@ type FunctionResolver interface {
 	Labels(ctx context.Context, obj *v1alpha11.Function) (map[string]string, error)
 	Source(ctx context.Context, obj *v1alpha11.Function) (string, error)
 	Dependencies(ctx context.Context, obj *v1alpha11.Function) (string, error)
-	Env(ctx context.Context, obj *v1alpha11.Function) ([]v13.EnvVar, error)
+	Env(ctx context.Context, obj *v1alpha11.Function) ([]v14.EnvVar, error)
 	Replicas(ctx context.Context, obj *v1alpha11.Function) (*FunctionReplicas, error)
 	Resources(ctx context.Context, obj *v1alpha11.Function) (*FunctionResources, error)
 	BuildResources(ctx context.Context, obj *v1alpha11.Function) (*FunctionResources, error)
@@ -1022,7 +1138,7 @@ type FunctionResolver interface {
 	Status(ctx context.Context, obj *v1alpha11.Function) (*eventmesh.FunctionStatus, error)
 }
 type FunctionEnvResolver interface {
-	ValueFrom(ctx context.Context, obj *v13.EnvVar) (*FunctionEnvValueFrom, error)
+	ValueFrom(ctx context.Context, obj *v14.EnvVar) (*FunctionEnvValueFrom, error)
 }
 type FunctionLogLineResolver interface {
 	Time(ctx context.Context, obj *eventmesh.LogLine) (string, error)
@@ -1030,15 +1146,15 @@ type FunctionLogLineResolver interface {
 	EventID(ctx context.Context, obj *eventmesh.LogLine) (*string, error)
 }
 type LimitRangeResolver interface {
-	JSON(ctx context.Context, obj *v13.LimitRange) (map[string]any, error)
+	JSON(ctx context.Context, obj *v14.LimitRange) (map[string]any, error)
 }
 type LimitRangeItemResolver interface {
-	Max(ctx context.Context, obj *v13.LimitRangeItem) (*ResourceLimits, error)
-	Default(ctx context.Context, obj *v13.LimitRangeItem) (*ResourceLimits, error)
-	DefaultRequest(ctx context.Context, obj *v13.LimitRangeItem) (*ResourceLimits, error)
+	Max(ctx context.Context, obj *v14.LimitRangeItem) (*ResourceLimits, error)
+	Default(ctx context.Context, obj *v14.LimitRangeItem) (*ResourceLimits, error)
+	DefaultRequest(ctx context.Context, obj *v14.LimitRangeItem) (*ResourceLimits, error)
 }
 type LimitRangeSpecResolver interface {
-	Limits(ctx context.Context, obj *v13.LimitRangeSpec) ([]v13.LimitRangeItem, error)
+	Limits(ctx context.Context, obj *v14.LimitRangeSpec) ([]v14.LimitRangeItem, error)
 }
 type MeshPathResolver interface {
 	RootCause(ctx context.Context, obj *eventmesh.Path) (*string, error)
@@ -1056,38 +1172,40 @@ type MutationResolver interface {
 	DeleteServiceInstance(ctx context.Context, name string, namespace string, dryRun *bool) (*v1beta11.ServiceInstance, error)
 	CreateServiceBinding(ctx context.Context, serviceBindingName *string, serviceInstanceName string, namespace string, parameters map[string]any, dryRun *bool) (*CreateServiceBindingOutput, error)
 	DeleteServiceBinding(ctx context.Context, serviceBindingName string, namespace string, dryRun *bool) (*DeleteServiceBindingOutput, error)
-	CreateNamespace(ctx context.Context, name string, labels map[string]string, dryRun *bool) (*v13.Namespace, error)
-	UpdateNamespace(ctx context.Context, name string, labels map[string]string, dryRun *bool) (*v13.Namespace, error)
-	DeleteNamespace(ctx context.Context, name string, dryRun *bool) (*v13.Namespace, error)
-	UpdateService(ctx context.Context, name string, namespace string, service map[string]any, dryRun *bool) (*v13.Service, error)
-	DeleteService(ctx context.Context, name string, namespace string, dryRun *bool) (*v13.Service, error)
+	CreateNamespace(ctx context.Context, name string, labels map[string]string, dryRun *bool) (*v14.Namespace, error)
+	UpdateNamespace(ctx context.Context, name string, labels map[string]string, dryRun *bool) (*v14.Namespace, error)
+	DeleteNamespace(ctx context.Context, name string, dryRun *bool) (*v14.Namespace, error)
+	UpdateService(ctx context.Context, name string, namespace string, service map[string]any, dryRun *bool) (*v14.Service, error)
+	DeleteService(ctx context.Context, name string, namespace string, dryRun *bool) (*v14.Service, error)
 	CreateResource(ctx context.Context, namespace string, resource map[string]any, dryRun *bool) (map[string]any, error)
 	CreateFunction(ctx context.Context, name string, namespace string, params FunctionMutationInput, dryRun *bool) (*v1alpha11.Function, error)
 	UpdateFunction(ctx context.Context, name string, namespace string, params FunctionMutationInput, dryRun *bool) (*v1alpha11.Function, error)
 	DeleteFunction(ctx context.Context, namespace string, function FunctionMetadataInput, dryRun *bool) (*FunctionMetadata, error)
 	DeleteManyFunctions(ctx context.Context, namespace string, functions []FunctionMetadataInput, dryRun *bool) ([]FunctionMetadata, error)
-	CreateTrigger(ctx context.Context, namespace string, trigger TriggerCreateInput, ownerRef []v1.OwnerReference) (*v11.Trigger, error)
-	CreateManyTriggers(ctx context.Context, namespace string, triggers []TriggerCreateInput, ownerRef []v1.OwnerReference) ([]v11.Trigger, error)
-	DeleteTrigger(ctx context.Context, namespace string, triggerName string) (*v11.Trigger, error)
+	CreateTrigger(ctx context.Context, namespace string, trigger TriggerCreateInput, ownerRef []v1.OwnerReference, dryRun *bool) (*v11.Trigger, error)
+	CreateManyTriggers(ctx context.Context, namespace string, triggers []TriggerCreateInput, ownerRef []v1.OwnerReference, dryRun *bool) ([]v11.Trigger, error)
+	DeleteTrigger(ctx context.Context, namespace string, triggerName string, dryRun *bool) (*v11.Trigger, error)
+	DeleteManyTriggers(ctx context.Context, namespace string, triggerNames []string, dryRun *bool) ([]v11.Trigger, error)
+	ConnectApplication(ctx context.Context, input ConnectApplicationInput, dryRun *bool) (*ConnectApplicationOutput, error)
 }
 type NamespaceResolver interface {
-	Labels(ctx context.Context, obj *v13.Namespace) (map[string]string, error)
-	Status(ctx context.Context, obj *v13.Namespace) (string, error)
-	IsSystemNamespace(ctx context.Context, obj *v13.Namespace) (bool, error)
-	Pods(ctx context.Context, obj *v13.Namespace) ([]v13.Pod, error)
-	Deployments(ctx context.Context, obj *v13.Namespace, excludeFunctions *bool) ([]v12.Deployment, error)
-	Applications(ctx context.Context, obj *v13.Namespace) ([]string, error)
+	Labels(ctx context.Context, obj *v14.Namespace) (map[string]string, error)
+	Status(ctx context.Context, obj *v14.Namespace) (string, error)
+	IsSystemNamespace(ctx context.Context, obj *v14.Namespace) (bool, error)
+	Pods(ctx context.Context, obj *v14.Namespace) ([]v14.Pod, error)
+	Deployments(ctx context.Context, obj *v14.Namespace, excludeFunctions *bool) ([]v13.Deployment, error)
+	Applications(ctx context.Context, obj *v14.Namespace) ([]string, error)
 }
 type NamespaceListItemResolver interface {
-	Labels(ctx context.Context, obj *v13.Namespace) (map[string]string, error)
-	Status(ctx context.Context, obj *v13.Namespace) (string, error)
-	IsSystemNamespace(ctx context.Context, obj *v13.Namespace) (bool, error)
-	PodsCount(ctx context.Context, obj *v13.Namespace) (int, error)
-	HealthyPodsCount(ctx context.Context, obj *v13.Namespace) (int, error)
-	ApplicationsCount(ctx context.Context, obj *v13.Namespace) (*int, error)
+	Labels(ctx context.Context, obj *v14.Namespace) (map[string]string, error)
+	Status(ctx context.Context, obj *v14.Namespace) (string, error)
+	IsSystemNamespace(ctx context.Context, obj *v14.Namespace) (bool, error)
+	PodsCount(ctx context.Context, obj *v14.Namespace) (int, error)
+	HealthyPodsCount(ctx context.Context, obj *v14.Namespace) (int, error)
+	ApplicationsCount(ctx context.Context, obj *v14.Namespace) (*int, error)
 }
 type NamespaceMutationOutputResolver interface {
-	Labels(ctx context.Context, obj *v13.Namespace) (map[string]string, error)
+	Labels(ctx context.Context, obj *v14.Namespace) (map[string]string, error)
 }
 type NavigationNodeResolver interface {
 	ShowInNavigation(ctx context.Context, obj *v1alpha12.NavigationNode) (bool, error)
@@ -1095,18 +1213,19 @@ type NavigationNodeResolver interface {
 	Settings(ctx context.Context, obj *v1alpha12.NavigationNode) (map[string]any, error)
 }
 type PodResolver interface {
-	NodeName(ctx context.Context, obj *v13.Pod) (string, error)
+	NodeName(ctx context.Context, obj *v14.Pod) (string, error)
 
-	RestartCount(ctx context.Context, obj *v13.Pod) (int, error)
+	RestartCount(ctx context.Context, obj *v14.Pod) (int, error)
 
-	Labels(ctx context.Context, obj *v13.Pod) (map[string]string, error)
-	Status(ctx context.Context, obj *v13.Pod) (PodStatusType, error)
-	ContainerStates(ctx context.Context, obj *v13.Pod) ([]ContainerState, error)
-	JSON(ctx context.Context, obj *v13.Pod) (map[string]any, error)
+	Labels(ctx context.Context, obj *v14.Pod) (map[string]string, error)
+	Status(ctx context.Context, obj *v14.Pod) (PodStatusType, error)
+	ContainerStates(ctx context.Context, obj *v14.Pod) ([]ContainerState, error)
+	JSON(ctx context.Context, obj *v14.Pod) (map[string]any, error)
 }
 type QueryResolver interface {
 	Application(ctx context.Context, name string) (*v1alpha1.Application, error)
 	Applications(ctx context.Context, namespace *string, first *int, offset *int) ([]v1alpha1.Application, error)
+	ApplicationsConnection(ctx context.Context, first *int, after *string, last *int, before *string, filter *ConnectionFilter, orderBy *ConnectionOrder) (*ApplicationConnection, error)
 	EventActivations(ctx context.Context, namespace string) ([]v1alpha1.EventActivation, error)
 	ConnectorService(ctx context.Context, application string) (*ConnectorService, error)
 	ServiceClass(ctx context.Context, namespace string, name string) (*v1beta11.ServiceClass, error)
@@ -1122,14 +1241,16 @@ type QueryResolver interface {
 	ServiceBinding(ctx context.Context, name string, namespace string) (*v1beta11.ServiceBinding, error)
 	ServiceBindingUsage(ctx context.Context, name string, namespace string) (*v1alpha13.ServiceBindingUsage, error)
 	ServiceBindingUsages(ctx context.Context, namespace string, resourceKind *string, resourceName *string) ([]v1alpha13.ServiceBindingUsage, error)
-	Namespace(ctx context.Context, name string) (*v13.Namespace, error)
-	Namespaces(ctx context.Context, withSystemNamespaces *bool, withInactiveStatus *bool) ([]v13.Namespace, error)
-	ResourceQuotas(ctx context.Context, namespace string) ([]v13.ResourceQuota, error)
-	LimitRanges(ctx context.Context, namespace string) ([]v13.LimitRange, error)
-	Service(ctx context.Context, name string, namespace string) (*v13.Service, error)
-	Services(ctx context.Context, namespace string, excludedLabels []string, first *int, offset *int) ([]v13.Service, error)
+	ServiceInstancesConnection(ctx context.Context, namespace *string, first *int, after *string, last *int, before *string, filter *ConnectionFilter, orderBy *ConnectionOrder) (*ServiceInstanceConnection, error)
+	Namespace(ctx context.Context, name string) (*v14.Namespace, error)
+	Namespaces(ctx context.Context, withSystemNamespaces *bool, withInactiveStatus *bool) ([]v14.Namespace, error)
+	NamespacesConnection(ctx context.Context, withSystemNamespaces *bool, withInactiveStatus *bool, first *int, after *string, last *int, before *string, filter *ConnectionFilter, orderBy *ConnectionOrder) (*NamespaceConnection, error)
+	ResourceQuotas(ctx context.Context, namespace string) ([]v14.ResourceQuota, error)
+	LimitRanges(ctx context.Context, namespace string) ([]v14.LimitRange, error)
+	Service(ctx context.Context, name string, namespace string) (*v14.Service, error)
+	Services(ctx context.Context, namespace string, excludedLabels []string, first *int, offset *int) ([]v14.Service, error)
 	VersionInfo(ctx context.Context) (*VersionInfo, error)
-	SelfSubjectRules(ctx context.Context, namespace *string) ([]v14.ResourceRule, error)
+	SelfSubjectRules(ctx context.Context, namespace *string) ([]v15.ResourceRule, error)
 	BackendModules(ctx context.Context) ([]BackendModule, error)
 	ClusterMicroFrontends(ctx context.Context) ([]v1alpha12.ClusterMicroFrontend, error)
 	MicroFrontends(ctx context.Context, namespace string) ([]v1alpha12.MicroFrontend, error)
@@ -1137,37 +1258,40 @@ type QueryResolver interface {
 	Functions(ctx context.Context, namespace string) ([]v1alpha11.Function, error)
 	FunctionLogs(ctx context.Context, name string, namespace string) ([]eventmesh.LogLine, error)
 	Triggers(ctx context.Context, namespace string, serviceName *string, subscriber *SubscriberInput) ([]v11.Trigger, error)
+	TriggersConnection(ctx context.Context, namespace *string, first *int, after *string, last *int, before *string, filter *ConnectionFilter, orderBy *ConnectionOrder) (*TriggerConnection, error)
 	Brokers(ctx context.Context, namespace string) ([]v11.Broker, error)
 	Broker(ctx context.Context, name string, namespace string) (*v11.Broker, error)
+	BrokersConnection(ctx context.Context, namespace *string, first *int, after *string, last *int, before *string, filter *ConnectionFilter, orderBy *ConnectionOrder) (*BrokerConnection, error)
+	EventTypes(ctx context.Context, namespace string, application *string) ([]EventType, error)
 	MeshStatus(ctx context.Context, namespace *string, application *string) ([]eventmesh.Path, error)
 }
 type ResourceQuotaResolver interface {
-	JSON(ctx context.Context, obj *v13.ResourceQuota) (map[string]any, error)
+	JSON(ctx context.Context, obj *v14.ResourceQuota) (map[string]any, error)
 }
 type ResourceQuotaSpecResolver interface {
-	Hard(ctx context.Context, obj *v13.ResourceQuotaSpec) (*ResourceQuotaHard, error)
+	Hard(ctx context.Context, obj *v14.ResourceQuotaSpec) (*ResourceQuotaHard, error)
 }
 type SecretResolver interface {
-	Data(ctx context.Context, obj *v13.Secret) (map[string]any, error)
-	Type(ctx context.Context, obj *v13.Secret) (string, error)
+	Data(ctx context.Context, obj *v14.Secret) (map[string]any, error)
+	Type(ctx context.Context, obj *v14.Secret) (string, error)
 
-	Labels(ctx context.Context, obj *v13.Secret) (map[string]any, error)
-	Annotations(ctx context.Context, obj *v13.Secret) (map[string]any, error)
-	JSON(ctx context.Context, obj *v13.Secret) (map[string]any, error)
+	Labels(ctx context.Context, obj *v14.Secret) (map[string]any, error)
+	Annotations(ctx context.Context, obj *v14.Secret) (map[string]any, error)
+	JSON(ctx context.Context, obj *v14.Secret) (map[string]any, error)
 }
 type ServiceResolver interface {
-	ClusterIP(ctx context.Context, obj *v13.Service) (string, error)
+	ClusterIP(ctx context.Context, obj *v14.Service) (string, error)
 
-	Labels(ctx context.Context, obj *v13.Service) (map[string]string, error)
-	Ports(ctx context.Context, obj *v13.Service) ([]v13.ServicePort, error)
+	Labels(ctx context.Context, obj *v14.Service) (map[string]string, error)
+	Ports(ctx context.Context, obj *v14.Service) ([]v14.ServicePort, error)
 
-	JSON(ctx context.Context, obj *v13.Service) (map[string]any, error)
-	UID(ctx context.Context, obj *v13.Service) (string, error)
+	JSON(ctx context.Context, obj *v14.Service) (map[string]any, error)
+	UID(ctx context.Context, obj *v14.Service) (string, error)
 }
 type ServiceBindingResolver interface {
 	ServiceInstanceName(ctx context.Context, obj *v1beta11.ServiceBinding) (string, error)
 
-	Secret(ctx context.Context, obj *v1beta11.ServiceBinding) (*v13.Secret, error)
+	Secret(ctx context.Context, obj *v1beta11.ServiceBinding) (*v14.Secret, error)
 	Status(ctx context.Context, obj *v1beta11.ServiceBinding) (*ServiceBindingStatus, error)
 	Parameters(ctx context.Context, obj *v1beta11.ServiceBinding) (map[string]any, error)
 }
@@ -1227,12 +1351,12 @@ type ServicePlanResolver interface {
 	AssetGroup(ctx context.Context, obj *v1beta11.ServicePlan) (*v1beta1.AssetGroup, error)
 }
 type ServicePortResolver interface {
-	ServiceProtocol(ctx context.Context, obj *v13.ServicePort) (ServiceProtocol, error)
+	ServiceProtocol(ctx context.Context, obj *v14.ServicePort) (ServiceProtocol, error)
 
-	TargetPort(ctx context.Context, obj *v13.ServicePort) (int, error)
+	TargetPort(ctx context.Context, obj *v14.ServicePort) (int, error)
 }
 type SubscriberResolver interface {
-	URI(ctx context.Context, obj *v15.Destination) (*string, error)
+	URI(ctx context.Context, obj *v16.Destination) (*string, error)
 }
 type SubscriptionResolver interface {
 	ApplicationEvent(ctx context.Context) (<-chan *ApplicationEvent, error)
@@ -1247,8 +1371,15 @@ type SubscriptionResolver interface {
 	BrokerEvent(ctx context.Context, namespace string) (<-chan *BrokerEvent, error)
 	MeshStatusEvent(ctx context.Context, namespace *string, application *string) (<-chan *MeshStatusEvent, error)
 }
+type TriggerResolver interface {
+	Broker(ctx context.Context, obj *v11.Trigger) (string, error)
+	FilterAttributes(ctx context.Context, obj *v11.Trigger) (map[string]any, error)
+	Subscriber(ctx context.Context, obj *v11.Trigger) (*v16.Destination, error)
+}
 type TriggerSpecResolver interface {
 	Filter(ctx context.Context, obj *v11.TriggerSpec) (map[string]any, error)
+	Filters(ctx context.Context, obj *v11.TriggerSpec) ([]map[string]any, error)
+
 	Port(ctx context.Context, obj *v11.TriggerSpec) (uint32, error)
 	Path(ctx context.Context, obj *v11.TriggerSpec) (string, error)
 }
@@ -1299,6 +1430,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Application.EnabledMappingServices(childComplexity), true
+	case "Application.eventTypes":
+		if e.ComplexityRoot.Application.EventTypes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Application.EventTypes(childComplexity), true
 	case "Application.labels":
 		if e.ComplexityRoot.Application.Labels == nil {
 			break
@@ -1323,6 +1460,38 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Application.Status(childComplexity), true
+
+	case "ApplicationConnection.edges":
+		if e.ComplexityRoot.ApplicationConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApplicationConnection.Edges(childComplexity), true
+	case "ApplicationConnection.pageInfo":
+		if e.ComplexityRoot.ApplicationConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApplicationConnection.PageInfo(childComplexity), true
+	case "ApplicationConnection.totalCount":
+		if e.ComplexityRoot.ApplicationConnection.TotalCount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApplicationConnection.TotalCount(childComplexity), true
+
+	case "ApplicationEdge.cursor":
+		if e.ComplexityRoot.ApplicationEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApplicationEdge.Cursor(childComplexity), true
+	case "ApplicationEdge.node":
+		if e.ComplexityRoot.ApplicationEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApplicationEdge.Node(childComplexity), true
 
 	case "ApplicationEntry.accessLabel":
 		if e.ComplexityRoot.ApplicationEntry.AccessLabel == nil {
@@ -1584,6 +1753,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Broker.Conditions(childComplexity), true
+	case "Broker.delivery":
+		if e.ComplexityRoot.Broker.Delivery == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Broker.Delivery(childComplexity), true
 	case "Broker.labels":
 		if e.ComplexityRoot.Broker.Labels == nil {
 			break
@@ -1638,6 +1813,38 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Broker.URL(childComplexity), true
+
+	case "BrokerConnection.edges":
+		if e.ComplexityRoot.BrokerConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BrokerConnection.Edges(childComplexity), true
+	case "BrokerConnection.pageInfo":
+		if e.ComplexityRoot.BrokerConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BrokerConnection.PageInfo(childComplexity), true
+	case "BrokerConnection.totalCount":
+		if e.ComplexityRoot.BrokerConnection.TotalCount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BrokerConnection.TotalCount(childComplexity), true
+
+	case "BrokerEdge.cursor":
+		if e.ComplexityRoot.BrokerEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BrokerEdge.Cursor(childComplexity), true
+	case "BrokerEdge.node":
+		if e.ComplexityRoot.BrokerEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BrokerEdge.Node(childComplexity), true
 
 	case "BrokerEvent.broker":
 		if e.ComplexityRoot.BrokerEvent.Broker == nil {
@@ -2010,6 +2217,56 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Condition.Type(childComplexity), true
 
+	case "ConnectApplicationOutput.application":
+		if e.ComplexityRoot.ConnectApplicationOutput.Application == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConnectApplicationOutput.Application(childComplexity), true
+	case "ConnectApplicationOutput.namespace":
+		if e.ComplexityRoot.ConnectApplicationOutput.Namespace == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConnectApplicationOutput.Namespace(childComplexity), true
+	case "ConnectApplicationOutput.objects":
+		if e.ComplexityRoot.ConnectApplicationOutput.Objects == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConnectApplicationOutput.Objects(childComplexity), true
+	case "ConnectApplicationOutput.path":
+		if e.ComplexityRoot.ConnectApplicationOutput.Path == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConnectApplicationOutput.Path(childComplexity), true
+
+	case "ConnectedObject.kind":
+		if e.ComplexityRoot.ConnectedObject.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConnectedObject.Kind(childComplexity), true
+	case "ConnectedObject.name":
+		if e.ComplexityRoot.ConnectedObject.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConnectedObject.Name(childComplexity), true
+	case "ConnectedObject.namespace":
+		if e.ComplexityRoot.ConnectedObject.Namespace == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConnectedObject.Namespace(childComplexity), true
+	case "ConnectedObject.outcome":
+		if e.ComplexityRoot.ConnectedObject.Outcome == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConnectedObject.Outcome(childComplexity), true
+
 	case "ConnectorService.url":
 		if e.ComplexityRoot.ConnectorService.URL == nil {
 			break
@@ -2087,6 +2344,37 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.DeleteServiceBindingOutput.Namespace(childComplexity), true
+
+	case "Delivery.backoffDelay":
+		if e.ComplexityRoot.Delivery.BackoffDelay == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Delivery.BackoffDelay(childComplexity), true
+	case "Delivery.backoffPolicy":
+		if e.ComplexityRoot.Delivery.BackoffPolicy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Delivery.BackoffPolicy(childComplexity), true
+	case "Delivery.deadLetterSink":
+		if e.ComplexityRoot.Delivery.DeadLetterSink == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Delivery.DeadLetterSink(childComplexity), true
+	case "Delivery.retry":
+		if e.ComplexityRoot.Delivery.Retry == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Delivery.Retry(childComplexity), true
+	case "Delivery.timeout":
+		if e.ComplexityRoot.Delivery.Timeout == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Delivery.Timeout(childComplexity), true
 
 	case "Deployment.boundServiceInstanceNames":
 		if e.ComplexityRoot.Deployment.BoundServiceInstanceNames == nil {
@@ -2274,6 +2562,43 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.EventActivationEvent.Version(childComplexity), true
+
+	case "EventType.application":
+		if e.ComplexityRoot.EventType.Application == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EventType.Application(childComplexity), true
+	case "EventType.description":
+		if e.ComplexityRoot.EventType.Description == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EventType.Description(childComplexity), true
+	case "EventType.schema":
+		if e.ComplexityRoot.EventType.Schema == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EventType.Schema(childComplexity), true
+	case "EventType.service":
+		if e.ComplexityRoot.EventType.Service == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EventType.Service(childComplexity), true
+	case "EventType.type":
+		if e.ComplexityRoot.EventType.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EventType.Type(childComplexity), true
+	case "EventType.version":
+		if e.ComplexityRoot.EventType.Version == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EventType.Version(childComplexity), true
 
 	case "File.metadata":
 		if e.ComplexityRoot.File.Metadata == nil {
@@ -2728,6 +3053,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.MicroFrontend.ViewBaseURL(childComplexity), true
 
+	case "Mutation.connectApplication":
+		if e.ComplexityRoot.Mutation.ConnectApplication == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_connectApplication_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ConnectApplication(childComplexity, args["input"].(ConnectApplicationInput), args["dryRun"].(*bool)), true
 	case "Mutation.createApplication":
 		if e.ComplexityRoot.Mutation.CreateApplication == nil {
 			break
@@ -2760,7 +3096,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Mutation.CreateManyTriggers(childComplexity, args["namespace"].(string), args["triggers"].([]TriggerCreateInput), args["ownerRef"].([]v1.OwnerReference)), true
+		return e.ComplexityRoot.Mutation.CreateManyTriggers(childComplexity, args["namespace"].(string), args["triggers"].([]TriggerCreateInput), args["ownerRef"].([]v1.OwnerReference), args["dryRun"].(*bool)), true
 	case "Mutation.createNamespace":
 		if e.ComplexityRoot.Mutation.CreateNamespace == nil {
 			break
@@ -2815,7 +3151,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Mutation.CreateTrigger(childComplexity, args["namespace"].(string), args["trigger"].(TriggerCreateInput), args["ownerRef"].([]v1.OwnerReference)), true
+		return e.ComplexityRoot.Mutation.CreateTrigger(childComplexity, args["namespace"].(string), args["trigger"].(TriggerCreateInput), args["ownerRef"].([]v1.OwnerReference), args["dryRun"].(*bool)), true
 	case "Mutation.deleteApplication":
 		if e.ComplexityRoot.Mutation.DeleteApplication == nil {
 			break
@@ -2849,6 +3185,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.DeleteManyFunctions(childComplexity, args["namespace"].(string), args["functions"].([]FunctionMetadataInput), args["dryRun"].(*bool)), true
+	case "Mutation.deleteManyTriggers":
+		if e.ComplexityRoot.Mutation.DeleteManyTriggers == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_deleteManyTriggers_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.DeleteManyTriggers(childComplexity, args["namespace"].(string), args["triggerNames"].([]string), args["dryRun"].(*bool)), true
 	case "Mutation.deleteNamespace":
 		if e.ComplexityRoot.Mutation.DeleteNamespace == nil {
 			break
@@ -2903,7 +3250,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Mutation.DeleteTrigger(childComplexity, args["namespace"].(string), args["triggerName"].(string)), true
+		return e.ComplexityRoot.Mutation.DeleteTrigger(childComplexity, args["namespace"].(string), args["triggerName"].(string), args["dryRun"].(*bool)), true
 	case "Mutation.disableApplication":
 		if e.ComplexityRoot.Mutation.DisableApplication == nil {
 			break
@@ -3052,6 +3399,38 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Namespace.Status(childComplexity), true
 
+	case "NamespaceConnection.edges":
+		if e.ComplexityRoot.NamespaceConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NamespaceConnection.Edges(childComplexity), true
+	case "NamespaceConnection.pageInfo":
+		if e.ComplexityRoot.NamespaceConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NamespaceConnection.PageInfo(childComplexity), true
+	case "NamespaceConnection.totalCount":
+		if e.ComplexityRoot.NamespaceConnection.TotalCount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NamespaceConnection.TotalCount(childComplexity), true
+
+	case "NamespaceEdge.cursor":
+		if e.ComplexityRoot.NamespaceEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NamespaceEdge.Cursor(childComplexity), true
+	case "NamespaceEdge.node":
+		if e.ComplexityRoot.NamespaceEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NamespaceEdge.Node(childComplexity), true
+
 	case "NamespaceEvent.namespace":
 		if e.ComplexityRoot.NamespaceEvent.Namespace == nil {
 			break
@@ -3170,6 +3549,31 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.NavigationNode.ViewURL(childComplexity), true
 
+	case "PageInfo.endCursor":
+		if e.ComplexityRoot.PageInfo.EndCursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PageInfo.EndCursor(childComplexity), true
+	case "PageInfo.hasNextPage":
+		if e.ComplexityRoot.PageInfo.HasNextPage == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PageInfo.HasNextPage(childComplexity), true
+	case "PageInfo.hasPreviousPage":
+		if e.ComplexityRoot.PageInfo.HasPreviousPage == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PageInfo.HasPreviousPage(childComplexity), true
+	case "PageInfo.startCursor":
+		if e.ComplexityRoot.PageInfo.StartCursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PageInfo.StartCursor(childComplexity), true
+
 	case "Pod.containerStates":
 		if e.ComplexityRoot.Pod.ContainerStates == nil {
 			break
@@ -3247,6 +3651,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Applications(childComplexity, args["namespace"].(*string), args["first"].(*int), args["offset"].(*int)), true
+	case "Query.applicationsConnection":
+		if e.ComplexityRoot.Query.ApplicationsConnection == nil {
+			break
+		}
+
+		args, err := ec.field_Query_applicationsConnection_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ApplicationsConnection(childComplexity, args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string), args["filter"].(*ConnectionFilter), args["orderBy"].(*ConnectionOrder)), true
 	case "Query.backendModules":
 		if e.ComplexityRoot.Query.BackendModules == nil {
 			break
@@ -3275,6 +3690,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Brokers(childComplexity, args["namespace"].(string)), true
+	case "Query.brokersConnection":
+		if e.ComplexityRoot.Query.BrokersConnection == nil {
+			break
+		}
+
+		args, err := ec.field_Query_brokersConnection_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.BrokersConnection(childComplexity, args["namespace"].(*string), args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string), args["filter"].(*ConnectionFilter), args["orderBy"].(*ConnectionOrder)), true
 	case "Query.clusterMicroFrontends":
 		if e.ComplexityRoot.Query.ClusterMicroFrontends == nil {
 			break
@@ -3347,6 +3773,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.EventActivations(childComplexity, args["namespace"].(string)), true
+	case "Query.eventTypes":
+		if e.ComplexityRoot.Query.EventTypes == nil {
+			break
+		}
+
+		args, err := ec.field_Query_eventTypes_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.EventTypes(childComplexity, args["namespace"].(string), args["application"].(*string)), true
 	case "Query.function":
 		if e.ComplexityRoot.Query.Function == nil {
 			break
@@ -3436,6 +3873,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Namespaces(childComplexity, args["withSystemNamespaces"].(*bool), args["withInactiveStatus"].(*bool)), true
+	case "Query.namespacesConnection":
+		if e.ComplexityRoot.Query.NamespacesConnection == nil {
+			break
+		}
+
+		args, err := ec.field_Query_namespacesConnection_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.NamespacesConnection(childComplexity, args["withSystemNamespaces"].(*bool), args["withInactiveStatus"].(*bool), args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string), args["filter"].(*ConnectionFilter), args["orderBy"].(*ConnectionOrder)), true
 	case "Query.resourceQuotas":
 		if e.ComplexityRoot.Query.ResourceQuotas == nil {
 			break
@@ -3568,6 +4016,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.ServiceInstances(childComplexity, args["namespace"].(string), args["first"].(*int), args["offset"].(*int), args["status"].(*eventmesh.InstancePhase)), true
+	case "Query.serviceInstancesConnection":
+		if e.ComplexityRoot.Query.ServiceInstancesConnection == nil {
+			break
+		}
+
+		args, err := ec.field_Query_serviceInstancesConnection_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ServiceInstancesConnection(childComplexity, args["namespace"].(*string), args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string), args["filter"].(*ConnectionFilter), args["orderBy"].(*ConnectionOrder)), true
 	case "Query.services":
 		if e.ComplexityRoot.Query.Services == nil {
 			break
@@ -3590,6 +4049,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Triggers(childComplexity, args["namespace"].(string), args["serviceName"].(*string), args["subscriber"].(*SubscriberInput)), true
+	case "Query.triggersConnection":
+		if e.ComplexityRoot.Query.TriggersConnection == nil {
+			break
+		}
+
+		args, err := ec.field_Query_triggersConnection_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.TriggersConnection(childComplexity, args["namespace"].(*string), args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string), args["filter"].(*ConnectionFilter), args["orderBy"].(*ConnectionOrder)), true
 	case "Query.versionInfo":
 		if e.ComplexityRoot.Query.VersionInfo == nil {
 			break
@@ -4256,6 +4726,38 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.ServiceInstance.Status(childComplexity), true
 
+	case "ServiceInstanceConnection.edges":
+		if e.ComplexityRoot.ServiceInstanceConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceInstanceConnection.Edges(childComplexity), true
+	case "ServiceInstanceConnection.pageInfo":
+		if e.ComplexityRoot.ServiceInstanceConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceInstanceConnection.PageInfo(childComplexity), true
+	case "ServiceInstanceConnection.totalCount":
+		if e.ComplexityRoot.ServiceInstanceConnection.TotalCount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceInstanceConnection.TotalCount(childComplexity), true
+
+	case "ServiceInstanceEdge.cursor":
+		if e.ComplexityRoot.ServiceInstanceEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceInstanceEdge.Cursor(childComplexity), true
+	case "ServiceInstanceEdge.node":
+		if e.ComplexityRoot.ServiceInstanceEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceInstanceEdge.Node(childComplexity), true
+
 	case "ServiceInstanceEvent.serviceInstance":
 		if e.ComplexityRoot.ServiceInstanceEvent.ServiceInstance == nil {
 			break
@@ -4556,6 +5058,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Subscription.TriggerEvent(childComplexity, args["namespace"].(string), args["serviceName"].(*string), args["subscriber"].(*SubscriberInput)), true
 
+	case "Trigger.broker":
+		if e.ComplexityRoot.Trigger.Broker == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Trigger.Broker(childComplexity), true
+	case "Trigger.filterAttributes":
+		if e.ComplexityRoot.Trigger.FilterAttributes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Trigger.FilterAttributes(childComplexity), true
 	case "Trigger.name":
 		if e.ComplexityRoot.Trigger.Name == nil {
 			break
@@ -4580,6 +5094,44 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Trigger.Status(childComplexity), true
+	case "Trigger.subscriber":
+		if e.ComplexityRoot.Trigger.Subscriber == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Trigger.Subscriber(childComplexity), true
+
+	case "TriggerConnection.edges":
+		if e.ComplexityRoot.TriggerConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TriggerConnection.Edges(childComplexity), true
+	case "TriggerConnection.pageInfo":
+		if e.ComplexityRoot.TriggerConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TriggerConnection.PageInfo(childComplexity), true
+	case "TriggerConnection.totalCount":
+		if e.ComplexityRoot.TriggerConnection.TotalCount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TriggerConnection.TotalCount(childComplexity), true
+
+	case "TriggerEdge.cursor":
+		if e.ComplexityRoot.TriggerEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TriggerEdge.Cursor(childComplexity), true
+	case "TriggerEdge.node":
+		if e.ComplexityRoot.TriggerEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TriggerEdge.Node(childComplexity), true
 
 	case "TriggerEvent.trigger":
 		if e.ComplexityRoot.TriggerEvent.Trigger == nil {
@@ -4600,12 +5152,24 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.TriggerSpec.Broker(childComplexity), true
+	case "TriggerSpec.delivery":
+		if e.ComplexityRoot.TriggerSpec.Delivery == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TriggerSpec.Delivery(childComplexity), true
 	case "TriggerSpec.filter":
 		if e.ComplexityRoot.TriggerSpec.Filter == nil {
 			break
 		}
 
 		return e.ComplexityRoot.TriggerSpec.Filter(childComplexity), true
+	case "TriggerSpec.filters":
+		if e.ComplexityRoot.TriggerSpec.Filters == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TriggerSpec.Filters(childComplexity), true
 	case "TriggerSpec.path":
 		if e.ComplexityRoot.TriggerSpec.Path == nil {
 			break
@@ -4683,6 +5247,11 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("ApplicationServiceAPIInput", ec.unmarshalInputApplicationServiceAPIInput),
 			graphql.NewInputUnmarshaler("ApplicationServiceEventsInput", ec.unmarshalInputApplicationServiceEventsInput),
 			graphql.NewInputUnmarshaler("ApplicationServiceInput", ec.unmarshalInputApplicationServiceInput),
+			graphql.NewInputUnmarshaler("ConnectApplicationInput", ec.unmarshalInputConnectApplicationInput),
+			graphql.NewInputUnmarshaler("ConnectEventTypeInput", ec.unmarshalInputConnectEventTypeInput),
+			graphql.NewInputUnmarshaler("ConnectionFilter", ec.unmarshalInputConnectionFilter),
+			graphql.NewInputUnmarshaler("ConnectionOrder", ec.unmarshalInputConnectionOrder),
+			graphql.NewInputUnmarshaler("DeliveryInput", ec.unmarshalInputDeliveryInput),
 			graphql.NewInputUnmarshaler("FunctionEnvInput", ec.unmarshalInputFunctionEnvInput),
 			graphql.NewInputUnmarshaler("FunctionEnvValueFromInput", ec.unmarshalInputFunctionEnvValueFromInput),
 			graphql.NewInputUnmarshaler("FunctionMetadataInput", ec.unmarshalInputFunctionMetadataInput),
@@ -4696,6 +5265,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("SubscriberInput", ec.unmarshalInputSubscriberInput),
 			graphql.NewInputUnmarshaler("SubscriberRefInput", ec.unmarshalInputSubscriberRefInput),
 			graphql.NewInputUnmarshaler("TriggerCreateInput", ec.unmarshalInputTriggerCreateInput),
+			graphql.NewInputUnmarshaler("TriggerFilterInput", ec.unmarshalInputTriggerFilterInput),
 		)
 	}
 	first := true
@@ -4848,6 +5418,22 @@ type Query {
     offset: Int
   ): [Application!]!
 
+  "Applications, page by page. The text of the filter is looked for in name and description."
+  applicationsConnection(
+    "At most so many from the start; 0 to 1000. null means 50, unless last or only before is given."
+    first: Int
+    "Only what follows this cursor."
+    after: String
+    "At most so many from the end, 0 to 1000. With only before given, null means 50."
+    last: Int
+    "Only what precedes this cursor."
+    before: String
+    "Which to look at; null means all."
+    filter: ConnectionFilter
+    "null means by name, ascending."
+    orderBy: ConnectionOrder
+  ): ApplicationConnection!
+
   "Event services that were provisioned in a namespace, with the event types that each offers."
   eventActivations("Namespace to look in." namespace: String!): [EventActivation!]!
 
@@ -4943,6 +5529,24 @@ type Query {
     resourceName: String
   ): [ServiceBindingUsage!]!
 
+  "Service instances, page by page. The text of the filter is looked for in the names of instance and class, and in labels."
+  serviceInstancesConnection(
+    "Only those of this namespace; null means all namespaces."
+    namespace: String
+    "At most so many from the start; 0 to 1000. null means 50, unless last or only before is given."
+    first: Int
+    "Only what follows this cursor."
+    after: String
+    "At most so many from the end, 0 to 1000. With only before given, null means 50."
+    last: Int
+    "Only what precedes this cursor."
+    before: String
+    "Which to look at; null means all."
+    filter: ConnectionFilter
+    "null means by name, ascending."
+    orderBy: ConnectionOrder
+  ): ServiceInstanceConnection!
+
   # -- Namespaces
 
   "One namespace, null if there is none with this name."
@@ -4955,6 +5559,26 @@ type Query {
     "Include namespaces that are being deleted."
     withInactiveStatus: Boolean
   ): [NamespaceListItem!]!
+
+  "Namespaces as the query namespaces gives them, page by page. The text of the filter is looked for in the name."
+  namespacesConnection(
+    "Include the system's own namespaces, such as kube-system."
+    withSystemNamespaces: Boolean
+    "Include namespaces that are being deleted."
+    withInactiveStatus: Boolean
+    "At most so many from the start; 0 to 1000. null means 50, unless last or only before is given."
+    first: Int
+    "Only what follows this cursor."
+    after: String
+    "At most so many from the end, 0 to 1000. With only before given, null means 50."
+    last: Int
+    "Only what precedes this cursor."
+    before: String
+    "Which to look at; null means all."
+    filter: ConnectionFilter
+    "null means by name, ascending."
+    orderBy: ConnectionOrder
+  ): NamespaceConnection!
 
   "Resource quotas of a namespace."
   resourceQuotas("Namespace to look in." namespace: String!): [ResourceQuota!]!
@@ -5022,15 +5646,57 @@ type Query {
     namespace: String!
     "Only Triggers whose subscriber is the Service of this name in the namespace, be it by reference or by URI."
     serviceName: String
-    "Only Triggers whose subscriber is this object. Port and path are compared when they are given."
+    "Only Triggers whose subscriber is this one. Port and path are compared when they are given."
     subscriber: SubscriberInput
   ): [Trigger!]
+
+  "Triggers, page by page. The text of the filter is looked for in the names of Trigger, Broker and subscriber, and in filter attributes."
+  triggersConnection(
+    "Only those of this namespace; null means all namespaces."
+    namespace: String
+    "At most so many from the start; 0 to 1000. null means 50, unless last or only before is given."
+    first: Int
+    "Only what follows this cursor."
+    after: String
+    "At most so many from the end, 0 to 1000. With only before given, null means 50."
+    last: Int
+    "Only what precedes this cursor."
+    before: String
+    "Which to look at; null means all."
+    filter: ConnectionFilter
+    "null means by name, ascending."
+    orderBy: ConnectionOrder
+  ): TriggerConnection!
 
   "Knative Brokers of a namespace."
   brokers("Namespace to look in." namespace: String!): [Broker!]!
 
   "One Knative Broker, null if there is none with this name."
   broker("Name of the Broker." name: String!, "Namespace of the Broker." namespace: String!): Broker
+
+  "Knative Brokers, page by page. The text of the filter is looked for in the name."
+  brokersConnection(
+    "Only those of this namespace; null means all namespaces."
+    namespace: String
+    "At most so many from the start; 0 to 1000. null means 50, unless last or only before is given."
+    first: Int
+    "Only what follows this cursor."
+    after: String
+    "At most so many from the end, 0 to 1000. With only before given, null means 50."
+    last: Int
+    "Only what precedes this cursor."
+    before: String
+    "Which to look at; null means all."
+    filter: ConnectionFilter
+    "null means by name, ascending."
+    orderBy: ConnectionOrder
+  ): BrokerConnection!
+
+  """
+  The event types that can arrive in a namespace, sorted by application, type, version and service: those in the documents of
+  the services that are provisioned there. A service whose document cannot be read is passed over.
+  """
+  eventTypes("Namespace to look in." namespace: String!, "Only those of this Application." application: String): [EventType!]!
 
   """
   The state of each path on which events travel from an Application to the functions of a namespace, sorted by
@@ -5323,8 +5989,13 @@ type Mutation {
     namespace: String!
     "What to create."
     trigger: TriggerCreateInput!
-    "Objects on which the Trigger depends: it is deleted with the last of them."
+    """
+    Objects on which the Trigger depends: it is deleted with the last of them. Each must exist, in the namespace or
+    cluster-wide, and be readable for the caller.
+    """
     ownerRef: [OwnerReferenceInput!]
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
   ): Trigger
 
   "Creates several Triggers, or none: all are checked before the first is made, and a failure takes the others back."
@@ -5333,12 +6004,56 @@ type Mutation {
     namespace: String!
     "What to create."
     triggers: [TriggerCreateInput!]!
-    "Objects on which each Trigger depends: it is deleted with the last of them."
+    "Objects on which each Trigger depends, as for createTrigger."
     ownerRef: [OwnerReferenceInput!]
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
   ): [Trigger!]
 
   "Deletes a Trigger. Returns it as it was."
-  deleteTrigger("Namespace of the Trigger." namespace: String!, "Name of the Trigger." triggerName: String!): Trigger
+  deleteTrigger(
+    "Namespace of the Trigger."
+    namespace: String!
+    "Name of the Trigger."
+    triggerName: String!
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
+  ): Trigger
+
+  """
+  Deletes several Triggers. All deletions are checked before the first is done: when one of the Triggers does not exist
+  or may not be deleted, nothing is. Returns those that were deleted, as they were, in the order given; what fails after
+  the check is left out and is an error each, whose extensions.item is the Trigger's name.
+  """
+  deleteManyTriggers(
+    "Namespace of the Triggers."
+    namespace: String!
+    "Their names, none twice."
+    triggerNames: [String!]!
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
+  ): [Trigger!]
+
+  # -- The mesh
+
+  """
+  Connects an Application to a Function, from end to end: enables it in the namespace, provisions its event services and
+  creates the Triggers. What is there already is left as it is, so that it can be run again, after any failure too, and
+  goes on where it stopped. The first time it waits, half a minute at most, until the catalog shows the services; when
+  that takes longer the error has the code TIMEOUT and the mutation is to be run again.
+
+  It answers when everything is created; subscribe to meshStatusEvent to see it become ready. An Application, Function
+  or Broker that does not exist is a NOT_FOUND error, and nothing is made.
+
+  Whoever runs it needs the rights to create these objects, even when there is nothing left to create; the rights to read
+  what it looks at; and, to take the event types from the documents, that to list ConfigMaps in kyma-integration.
+  """
+  connectApplication(
+    "What to connect."
+    input: ConnectApplicationInput!
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
+  ): ConnectApplicationOutput
 }
 
 """
@@ -5391,13 +6106,17 @@ type Subscription {
 
   # -- The mesh
 
-  "Changes of the Triggers of a namespace; the arguments are those of the query triggers."
+  """
+  Changes of the Triggers of a namespace; the arguments are those of the query triggers. A Trigger whose subscriber changes
+  comes as DELETE to those who asked for the old one and as ADD to those who asked for the new one. With serviceName or
+  subscriber, the right to list Triggers is needed beside that to watch them.
+  """
   triggerEvent(
     "Namespace to watch."
     namespace: String!
     "Only Triggers whose subscriber is the Service of this name."
     serviceName: String
-    "Only Triggers whose subscriber is this object."
+    "Only Triggers whose subscriber is this one. Port and path are compared when they are given."
     subscriber: SubscriberInput
   ): TriggerEvent!
 
@@ -5443,6 +6162,11 @@ type Application {
   status: ApplicationStatus!
   "Its registration in Compass, null if it has none."
   compassMetadata: compassMetadata
+  """
+  The event types that its services offer, by their documents, whether provisioned anywhere or not; sorted by type, version
+  and service. A service whose document cannot be read is passed over. null only with an error.
+  """
+  eventTypes: [EventType!]
 }
 
 "An Application's registration in Compass."
@@ -5594,7 +6318,10 @@ type EventActivation {
   displayName: String!
   "Name of the Application that sends the events."
   sourceId: String!
-  "Event types from the service's AsyncAPI document, sorted; null if it has none or cannot be read."
+  """
+  Event types from the service's AsyncAPI document, in a ConfigMap or served by Rafter, sorted; null if it has none or
+  cannot be read.
+  """
   events: [EventActivationEvent!]
 }
 
@@ -5602,6 +6329,22 @@ type EventActivation {
 type EventActivationEvent {
   "CloudEvents type, such as order.created."
   eventType: String!
+  "Version, such as v1; the CloudEvents extension eventtypeversion. May be empty."
+  version: String!
+  "What the event means, may be empty."
+  description: String!
+  "JSON Schema of the event's data, {} if the document has none."
+  schema: JSON!
+}
+
+"An event type that an Application sends, with where it comes from."
+type EventType {
+  "Name of the Application; the CloudEvents source."
+  application: String!
+  "Id of the service whose document lists it."
+  service: String!
+  "CloudEvents type, such as order.created."
+  type: String!
   "Version, such as v1; the CloudEvents extension eventtypeversion. May be empty."
   version: String!
   "What the event means, may be empty."
@@ -6598,6 +7341,8 @@ type Broker {
   conditions: [Condition!]!
   "Triggers that take events from it."
   triggers: [Trigger!]!
+  "How it delivers the events of Triggers that do not say so themselves; null means the mesh's default: it retries until it succeeds."
+  delivery: Delivery
 }
 
 "The state of a Broker."
@@ -6644,14 +7389,27 @@ type Trigger {
   spec: TriggerSpec!
   "Whether it does."
   status: TriggerStatus!
+  "Name of the Broker, in the Trigger's namespace; spec.broker under the name of the Console's first version."
+  broker: String!
+  "Values that attributes of an event must have, {} if every event matches; spec.filter as in the Console's first version."
+  filterAttributes: JSON!
+  "Who gets the events; spec.subscriber under the name of the Console's first version."
+  subscriber: Subscriber!
 }
 
 "What a Trigger is to do."
 type TriggerSpec {
   "Name of the Broker, in the Trigger's namespace."
   broker: String!
-  "Values that attributes of an event must have, null if every event matches."
+  "Values that attributes of an event must have, null if every event matches. Without effect where there are filters."
   filter: JSON
+  """
+  Expressions that must all be true of an event, in Knative's filter dialects: each an object of the shape of
+  TriggerFilterInput. null if there are none.
+  """
+  filters: [JSON!]
+  "How events are delivered; null means as the Broker does."
+  delivery: Delivery
   "Port of the subscriber: that of its URI, else 443 for https and 80 otherwise."
   port: Port!
   "Path at which the subscriber is called, \"/\" if none is given."
@@ -6698,13 +7456,40 @@ type SubscriberRef {
   namespace: String!
 }
 
-"A service that is to take events."
+"How events are delivered that are not taken at once."
+type Delivery {
+  "How often it is tried again before the event goes to the dead letter sink; null means until it succeeds."
+  retry: Int
+  "How the time between two tries grows; null means exponential."
+  backoffPolicy: BackoffPolicy
+  "Time before the first retry, as an ISO 8601 duration such as PT1S; null means the mesh's default."
+  backoffDelay: String
+  "Time for each try, as an ISO 8601 duration; null means the mesh's default."
+  timeout: String
+  "Who gets the events that could not be delivered; null means that they are dropped."
+  deadLetterSink: Subscriber
+}
+
+"How the time between two tries of a delivery grows."
+enum BackoffPolicy {
+  "By backoffDelay with each try."
+  linear
+  "It doubles with each try."
+  exponential
+}
+
+"Who is to take events: a service (ref), or a URI. At least one must be given."
 input SubscriberInput {
   "The service. Its namespace must be the Trigger's."
-  ref: SubscriberRefInput!
-  "Port of the service; null means 80."
+  ref: SubscriberRefInput
+  """
+  Without ref, an absolute http or https URI, not of a service in another namespace. With ref, a URI relative to the
+  service, which then takes the place of path.
+  """
+  uri: URI
+  "Port of the service in ref; null means 80."
   port: Port
-  "Path at which to call it; null means \"/\"."
+  "Path at which to call the service in ref; null means \"/\"."
   path: String
 }
 
@@ -6724,6 +7509,8 @@ input SubscriberRefInput {
 input TriggerCreateInput {
   "Its name; null or \"\" lets the server choose a free one."
   name: String
+  "Its namespace: that of the mutation, or null."
+  namespace: String
   "Name of the Broker; \"default\" is the one that a namespace has."
   broker: String!
   """
@@ -6731,8 +7518,47 @@ input TriggerCreateInput {
   "source": "shop"}. Names are lower-case letters and digits; an empty value matches any. null matches every event.
   """
   filterAttributes: JSON
+  """
+  Expressions that must all be true of an event, in Knative's filter dialects. They cannot be combined with filterAttributes,
+  which Knative would pass over. null means none.
+  """
+  filters: [TriggerFilterInput!]
+  "How events are delivered; null means as the Broker does."
+  delivery: DeliveryInput
   "Who gets the events."
   subscriber: SubscriberInput!
+}
+
+"An expression that is true or false of an event: one of the fields, the others null. Names are those of attributes of the event."
+input TriggerFilterInput {
+  "The attributes have exactly these values."
+  exact: Labels
+  "The attributes begin with these values."
+  prefix: Labels
+  "The attributes end with these values."
+  suffix: Labels
+  "All of these are true."
+  all: [TriggerFilterInput!]
+  "At least one of these is true."
+  any: [TriggerFilterInput!]
+  "This is false."
+  not: TriggerFilterInput
+  "This expression in CloudEvents SQL is true."
+  cesql: String
+}
+
+"How events are to be delivered that are not taken at once."
+input DeliveryInput {
+  "How often to try again before the event goes to the dead letter sink, from 0; null means until it succeeds."
+  retry: Int
+  "How the time between two tries grows; null means exponential."
+  backoffPolicy: BackoffPolicy
+  "Time before the first retry, as an ISO 8601 duration such as PT1S; null means the mesh's default."
+  backoffDelay: String
+  "Time for each try, as an ISO 8601 duration above 0; null means the mesh's default."
+  timeout: String
+  "Who gets the events that could not be delivered; null means that they are dropped."
+  deadLetterSink: SubscriberInput
 }
 
 "An object on which another depends."
@@ -7059,6 +7885,209 @@ type MeshStatusEvent {
   "The path after the change, before it for DELETE."
   path: MeshPath!
 }
+
+"What to connect."
+input ConnectApplicationInput {
+  "Name of the Application."
+  application: String!
+  "The namespace to connect it to."
+  namespace: String!
+  "Ids of the event services to provision; null means all that the Application offers. A new ApplicationMapping then enables its later ones as well."
+  services: [String!]
+  "Name of the Function, in the namespace, that is to be called with the events."
+  function: String!
+  """
+  The events, a Trigger each unless one takes them already; [] means no Triggers. null means all that the documents of the services list or, when they list
+  none, a single Trigger that takes whatever the Application sends.
+  """
+  eventTypes: [ConnectEventTypeInput!]
+  "Name of the Broker; null means \"default\", to which the Application's events come."
+  broker: String
+}
+
+"An event type to connect."
+input ConnectEventTypeInput {
+  "CloudEvents type, such as order.created."
+  type: String!
+  "Version, such as v1; \"\" means any."
+  version: String!
+}
+
+"What connectApplication did."
+type ConnectApplicationOutput {
+  "Name of the Application."
+  application: String!
+  "The namespace."
+  namespace: String!
+  "The objects that make the connection, in the order in which they are made: ApplicationMapping, ServiceInstances, Triggers."
+  objects: [ConnectedObject!]!
+  "How far the path is, as meshStatus shows it; meshStatusEvent tells how it goes on. null only with an error, when it may not be seen."
+  path: MeshPath
+}
+
+"An object of a connection."
+type ConnectedObject {
+  "Its kind: ApplicationMapping, ServiceInstance or Trigger."
+  kind: String!
+  "Its namespace."
+  namespace: String!
+  "Its name."
+  name: String!
+  "What was done with it."
+  outcome: ConnectOutcome!
+}
+
+"What was done with an object."
+enum ConnectOutcome {
+  "It was created."
+  CREATED
+  "It was there and was extended: an ApplicationMapping that did not cover a service."
+  UPDATED
+  "It was there and right."
+  UNCHANGED
+}
+
+# ------------------------------------------------------------------------------------------------------ connections
+#
+# Pages as https://relay.dev/graphql/connections.htm specifies them. A cursor is a place in an order, not the number of an
+# object: what comes or goes meanwhile neither hides nor repeats anything else.
+
+"Where a page is among all."
+type PageInfo {
+  "Whether something follows the page."
+  hasNextPage: Boolean!
+  "Whether something precedes the page."
+  hasPreviousPage: Boolean!
+  "Cursor of the first object of the page, null if it is empty."
+  startCursor: String
+  "Cursor of the last object of the page, null if it is empty."
+  endCursor: String
+}
+
+"Which objects of a connection to look at: those that satisfy everything given."
+input ConnectionFilter {
+  """
+  A selector of labels as Kubernetes writes it, such as "team=checkout,stage in (dev,test)": of an Application's own labels,
+  and of the Kubernetes labels of everything else. null or "" means any.
+  """
+  labelSelector: String
+  "Text to look for, upper and lower case alike; the connection says where. null or \"\" means any."
+  text: String
+}
+
+"The order of a connection. Objects that are equal in it are ordered by name, then namespace."
+input ConnectionOrder {
+  "By what."
+  field: ConnectionOrderField!
+  "Which way; null means ASC."
+  direction: OrderDirection
+}
+
+"What the order of a connection goes by."
+enum ConnectionOrderField {
+  "The name, then the namespace."
+  NAME
+  "The age in seconds: ASC is the youngest first."
+  AGE
+}
+
+"Which way an order goes."
+enum OrderDirection {
+  "From the smallest to the largest."
+  ASC
+  "From the largest to the smallest."
+  DESC
+}
+
+"A page of Applications."
+type ApplicationConnection {
+  "What is on the page, in order."
+  edges: [ApplicationEdge!]!
+  "Where the page is."
+  pageInfo: PageInfo!
+  "How many there are on all pages together, after the filter."
+  totalCount: Int!
+}
+
+"One of the Applications of a page."
+type ApplicationEdge {
+  "Its place in the order, for after and before. It stays valid when the object is gone."
+  cursor: String!
+  "The object."
+  node: Application!
+}
+
+"A page of namespaces."
+type NamespaceConnection {
+  "What is on the page, in order."
+  edges: [NamespaceEdge!]!
+  "Where the page is."
+  pageInfo: PageInfo!
+  "How many there are on all pages together, after the filter."
+  totalCount: Int!
+}
+
+"One of the namespaces of a page."
+type NamespaceEdge {
+  "Its place in the order, for after and before. It stays valid when the object is gone."
+  cursor: String!
+  "The object."
+  node: NamespaceListItem!
+}
+
+"A page of service instances."
+type ServiceInstanceConnection {
+  "What is on the page, in order."
+  edges: [ServiceInstanceEdge!]!
+  "Where the page is."
+  pageInfo: PageInfo!
+  "How many there are on all pages together, after the filter."
+  totalCount: Int!
+}
+
+"One of the service instances of a page."
+type ServiceInstanceEdge {
+  "Its place in the order, for after and before. It stays valid when the object is gone."
+  cursor: String!
+  "The object."
+  node: ServiceInstance!
+}
+
+"A page of Triggers."
+type TriggerConnection {
+  "What is on the page, in order."
+  edges: [TriggerEdge!]!
+  "Where the page is."
+  pageInfo: PageInfo!
+  "How many there are on all pages together, after the filter."
+  totalCount: Int!
+}
+
+"One of the Triggers of a page."
+type TriggerEdge {
+  "Its place in the order, for after and before. It stays valid when the object is gone."
+  cursor: String!
+  "The object."
+  node: Trigger!
+}
+
+"A page of Brokers."
+type BrokerConnection {
+  "What is on the page, in order."
+  edges: [BrokerEdge!]!
+  "Where the page is."
+  pageInfo: PageInfo!
+  "How many there are on all pages together, after the filter."
+  totalCount: Int!
+}
+
+"One of the Brokers of a page."
+type BrokerEdge {
+  "Its place in the order, for after and before. It stays valid when the object is gone."
+  cursor: String!
+  "The object."
+  node: Broker!
+}
 `, BuiltIn: false},
 }
 var parsedSchema = gqlparser.MustLoadSchema(sources...)
@@ -7085,8 +8114,32 @@ func (ec *executionContext) childFields_Application(ctx context.Context, field g
 		return ec.fieldContext_Application_status(ctx, field)
 	case "compassMetadata":
 		return ec.fieldContext_Application_compassMetadata(ctx, field)
+	case "eventTypes":
+		return ec.fieldContext_Application_eventTypes(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Application", field.Name)
+}
+
+func (ec *executionContext) childFields_ApplicationConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_ApplicationConnection_edges(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_ApplicationConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_ApplicationConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ApplicationConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_ApplicationEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_ApplicationEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_ApplicationEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ApplicationEdge", field.Name)
 }
 
 func (ec *executionContext) childFields_ApplicationEntry(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -7249,8 +8302,32 @@ func (ec *executionContext) childFields_Broker(ctx context.Context, field graphq
 		return ec.fieldContext_Broker_conditions(ctx, field)
 	case "triggers":
 		return ec.fieldContext_Broker_triggers(ctx, field)
+	case "delivery":
+		return ec.fieldContext_Broker_delivery(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Broker", field.Name)
+}
+
+func (ec *executionContext) childFields_BrokerConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_BrokerConnection_edges(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_BrokerConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_BrokerConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BrokerConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_BrokerEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_BrokerEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_BrokerEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BrokerEdge", field.Name)
 }
 
 func (ec *executionContext) childFields_BrokerEvent(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -7421,6 +8498,34 @@ func (ec *executionContext) childFields_Condition(ctx context.Context, field gra
 	return nil, fmt.Errorf("no field named %q was found under type Condition", field.Name)
 }
 
+func (ec *executionContext) childFields_ConnectApplicationOutput(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "application":
+		return ec.fieldContext_ConnectApplicationOutput_application(ctx, field)
+	case "namespace":
+		return ec.fieldContext_ConnectApplicationOutput_namespace(ctx, field)
+	case "objects":
+		return ec.fieldContext_ConnectApplicationOutput_objects(ctx, field)
+	case "path":
+		return ec.fieldContext_ConnectApplicationOutput_path(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ConnectApplicationOutput", field.Name)
+}
+
+func (ec *executionContext) childFields_ConnectedObject(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "kind":
+		return ec.fieldContext_ConnectedObject_kind(ctx, field)
+	case "namespace":
+		return ec.fieldContext_ConnectedObject_namespace(ctx, field)
+	case "name":
+		return ec.fieldContext_ConnectedObject_name(ctx, field)
+	case "outcome":
+		return ec.fieldContext_ConnectedObject_outcome(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ConnectedObject", field.Name)
+}
+
 func (ec *executionContext) childFields_ConnectorService(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "url":
@@ -7479,6 +8584,22 @@ func (ec *executionContext) childFields_DeleteServiceBindingOutput(ctx context.C
 		return ec.fieldContext_DeleteServiceBindingOutput_namespace(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type DeleteServiceBindingOutput", field.Name)
+}
+
+func (ec *executionContext) childFields_Delivery(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "retry":
+		return ec.fieldContext_Delivery_retry(ctx, field)
+	case "backoffPolicy":
+		return ec.fieldContext_Delivery_backoffPolicy(ctx, field)
+	case "backoffDelay":
+		return ec.fieldContext_Delivery_backoffDelay(ctx, field)
+	case "timeout":
+		return ec.fieldContext_Delivery_timeout(ctx, field)
+	case "deadLetterSink":
+		return ec.fieldContext_Delivery_deadLetterSink(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Delivery", field.Name)
 }
 
 func (ec *executionContext) childFields_Deployment(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -7581,6 +8702,24 @@ func (ec *executionContext) childFields_EventActivationEvent(ctx context.Context
 		return ec.fieldContext_EventActivationEvent_schema(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type EventActivationEvent", field.Name)
+}
+
+func (ec *executionContext) childFields_EventType(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "application":
+		return ec.fieldContext_EventType_application(ctx, field)
+	case "service":
+		return ec.fieldContext_EventType_service(ctx, field)
+	case "type":
+		return ec.fieldContext_EventType_type(ctx, field)
+	case "version":
+		return ec.fieldContext_EventType_version(ctx, field)
+	case "description":
+		return ec.fieldContext_EventType_description(ctx, field)
+	case "schema":
+		return ec.fieldContext_EventType_schema(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type EventType", field.Name)
 }
 
 func (ec *executionContext) childFields_File(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -7873,6 +9012,28 @@ func (ec *executionContext) childFields_Namespace(ctx context.Context, field gra
 	return nil, fmt.Errorf("no field named %q was found under type Namespace", field.Name)
 }
 
+func (ec *executionContext) childFields_NamespaceConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_NamespaceConnection_edges(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_NamespaceConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_NamespaceConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type NamespaceConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_NamespaceEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_NamespaceEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_NamespaceEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type NamespaceEdge", field.Name)
+}
+
 func (ec *executionContext) childFields_NamespaceEvent(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "type":
@@ -7933,6 +9094,20 @@ func (ec *executionContext) childFields_NavigationNode(ctx context.Context, fiel
 		return ec.fieldContext_NavigationNode_requiredPermissions(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type NavigationNode", field.Name)
+}
+
+func (ec *executionContext) childFields_PageInfo(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "hasNextPage":
+		return ec.fieldContext_PageInfo_hasNextPage(ctx, field)
+	case "hasPreviousPage":
+		return ec.fieldContext_PageInfo_hasPreviousPage(ctx, field)
+	case "startCursor":
+		return ec.fieldContext_PageInfo_startCursor(ctx, field)
+	case "endCursor":
+		return ec.fieldContext_PageInfo_endCursor(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PageInfo", field.Name)
 }
 
 func (ec *executionContext) childFields_Pod(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -8309,6 +9484,28 @@ func (ec *executionContext) childFields_ServiceInstance(ctx context.Context, fie
 	return nil, fmt.Errorf("no field named %q was found under type ServiceInstance", field.Name)
 }
 
+func (ec *executionContext) childFields_ServiceInstanceConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_ServiceInstanceConnection_edges(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_ServiceInstanceConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_ServiceInstanceConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceInstanceConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_ServiceInstanceEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_ServiceInstanceEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_ServiceInstanceEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceInstanceEdge", field.Name)
+}
+
 func (ec *executionContext) childFields_ServiceInstanceEvent(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "type":
@@ -8427,8 +9624,36 @@ func (ec *executionContext) childFields_Trigger(ctx context.Context, field graph
 		return ec.fieldContext_Trigger_spec(ctx, field)
 	case "status":
 		return ec.fieldContext_Trigger_status(ctx, field)
+	case "broker":
+		return ec.fieldContext_Trigger_broker(ctx, field)
+	case "filterAttributes":
+		return ec.fieldContext_Trigger_filterAttributes(ctx, field)
+	case "subscriber":
+		return ec.fieldContext_Trigger_subscriber(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Trigger", field.Name)
+}
+
+func (ec *executionContext) childFields_TriggerConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_TriggerConnection_edges(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_TriggerConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_TriggerConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type TriggerConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_TriggerEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_TriggerEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_TriggerEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type TriggerEdge", field.Name)
 }
 
 func (ec *executionContext) childFields_TriggerEvent(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -8447,6 +9672,10 @@ func (ec *executionContext) childFields_TriggerSpec(ctx context.Context, field g
 		return ec.fieldContext_TriggerSpec_broker(ctx, field)
 	case "filter":
 		return ec.fieldContext_TriggerSpec_filter(ctx, field)
+	case "filters":
+		return ec.fieldContext_TriggerSpec_filters(ctx, field)
+	case "delivery":
+		return ec.fieldContext_TriggerSpec_delivery(ctx, field)
 	case "port":
 		return ec.fieldContext_TriggerSpec_port(ctx, field)
 	case "path":
@@ -8695,6 +9924,28 @@ func (ec *executionContext) field_ClusterServiceClass_instances_args(ctx context
 	return args, nil
 }
 
+func (ec *executionContext) field_Mutation_connectApplication_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (ConnectApplicationInput, error) {
+			return ec.unmarshalNConnectApplicationInput2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectApplicationInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg1
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_createApplication_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -8798,6 +10049,14 @@ func (ec *executionContext) field_Mutation_createManyTriggers_args(ctx context.C
 		return nil, err
 	}
 	args["ownerRef"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg3
 	return args, nil
 }
 
@@ -8964,6 +10223,14 @@ func (ec *executionContext) field_Mutation_createTrigger_args(ctx context.Contex
 		return nil, err
 	}
 	args["ownerRef"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg3
 	return args, nil
 }
 
@@ -9038,6 +10305,36 @@ func (ec *executionContext) field_Mutation_deleteManyFunctions_args(ctx context.
 		return nil, err
 	}
 	args["functions"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg2
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_deleteManyTriggers_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "triggerNames",
+		func(ctx context.Context, v any) ([]string, error) {
+			return ec.unmarshalNString2ᚕstringᚄ(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["triggerNames"] = arg1
 	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
 		func(ctx context.Context, v any) (*bool, error) {
 			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
@@ -9180,6 +10477,14 @@ func (ec *executionContext) field_Mutation_deleteTrigger_args(ctx context.Contex
 		return nil, err
 	}
 	args["triggerName"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg2
 	return args, nil
 }
 
@@ -9551,6 +10856,60 @@ func (ec *executionContext) field_Query_application_args(ctx context.Context, ra
 	return args, nil
 }
 
+func (ec *executionContext) field_Query_applicationsConnection_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "last",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["last"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "before",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["before"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "filter",
+		func(ctx context.Context, v any) (*ConnectionFilter, error) {
+			return ec.unmarshalOConnectionFilter2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionFilter(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["filter"] = arg4
+	arg5, err := graphql.ProcessArgField(ctx, rawArgs, "orderBy",
+		func(ctx context.Context, v any) (*ConnectionOrder, error) {
+			return ec.unmarshalOConnectionOrder2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionOrder(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["orderBy"] = arg5
+	return args, nil
+}
+
 func (ec *executionContext) field_Query_applications_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -9600,6 +10959,68 @@ func (ec *executionContext) field_Query_broker_args(ctx context.Context, rawArgs
 		return nil, err
 	}
 	args["namespace"] = arg1
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_brokersConnection_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "last",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["last"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "before",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["before"] = arg4
+	arg5, err := graphql.ProcessArgField(ctx, rawArgs, "filter",
+		func(ctx context.Context, v any) (*ConnectionFilter, error) {
+			return ec.unmarshalOConnectionFilter2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionFilter(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["filter"] = arg5
+	arg6, err := graphql.ProcessArgField(ctx, rawArgs, "orderBy",
+		func(ctx context.Context, v any) (*ConnectionOrder, error) {
+			return ec.unmarshalOConnectionOrder2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionOrder(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["orderBy"] = arg6
 	return args, nil
 }
 
@@ -9714,6 +11135,28 @@ func (ec *executionContext) field_Query_eventActivations_args(ctx context.Contex
 		return nil, err
 	}
 	args["namespace"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_eventTypes_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "application",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["application"] = arg1
 	return args, nil
 }
 
@@ -9836,6 +11279,76 @@ func (ec *executionContext) field_Query_namespace_args(ctx context.Context, rawA
 		return nil, err
 	}
 	args["name"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_namespacesConnection_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "withSystemNamespaces",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["withSystemNamespaces"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "withInactiveStatus",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["withInactiveStatus"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "last",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["last"] = arg4
+	arg5, err := graphql.ProcessArgField(ctx, rawArgs, "before",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["before"] = arg5
+	arg6, err := graphql.ProcessArgField(ctx, rawArgs, "filter",
+		func(ctx context.Context, v any) (*ConnectionFilter, error) {
+			return ec.unmarshalOConnectionFilter2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionFilter(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["filter"] = arg6
+	arg7, err := graphql.ProcessArgField(ctx, rawArgs, "orderBy",
+		func(ctx context.Context, v any) (*ConnectionOrder, error) {
+			return ec.unmarshalOConnectionOrder2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionOrder(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["orderBy"] = arg7
 	return args, nil
 }
 
@@ -10089,6 +11602,68 @@ func (ec *executionContext) field_Query_serviceInstance_args(ctx context.Context
 	return args, nil
 }
 
+func (ec *executionContext) field_Query_serviceInstancesConnection_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "last",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["last"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "before",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["before"] = arg4
+	arg5, err := graphql.ProcessArgField(ctx, rawArgs, "filter",
+		func(ctx context.Context, v any) (*ConnectionFilter, error) {
+			return ec.unmarshalOConnectionFilter2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionFilter(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["filter"] = arg5
+	arg6, err := graphql.ProcessArgField(ctx, rawArgs, "orderBy",
+		func(ctx context.Context, v any) (*ConnectionOrder, error) {
+			return ec.unmarshalOConnectionOrder2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionOrder(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["orderBy"] = arg6
+	return args, nil
+}
+
 func (ec *executionContext) field_Query_serviceInstances_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -10184,6 +11759,68 @@ func (ec *executionContext) field_Query_services_args(ctx context.Context, rawAr
 		return nil, err
 	}
 	args["offset"] = arg3
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_triggersConnection_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "last",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["last"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "before",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["before"] = arg4
+	arg5, err := graphql.ProcessArgField(ctx, rawArgs, "filter",
+		func(ctx context.Context, v any) (*ConnectionFilter, error) {
+			return ec.unmarshalOConnectionFilter2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionFilter(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["filter"] = arg5
+	arg6, err := graphql.ProcessArgField(ctx, rawArgs, "orderBy",
+		func(ctx context.Context, v any) (*ConnectionOrder, error) {
+			return ec.unmarshalOConnectionOrder2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionOrder(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["orderBy"] = arg6
 	return args, nil
 }
 
@@ -10655,6 +12292,180 @@ func (ec *executionContext) fieldContext_Application_compassMetadata(_ context.C
 		IsResolver: true,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_compassMetadata(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Application_eventTypes(ctx context.Context, field graphql.CollectedField, obj *v1alpha1.Application) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Application_eventTypes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Application().EventTypes(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []EventType) graphql.Marshaler {
+			return ec.marshalOEventType2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐEventTypeᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Application_eventTypes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Application",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_EventType(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ApplicationConnection_edges(ctx context.Context, field graphql.CollectedField, obj *ApplicationConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ApplicationConnection_edges(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Edges, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []ApplicationEdge) graphql.Marshaler {
+			return ec.marshalNApplicationEdge2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐApplicationEdgeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ApplicationConnection_edges(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ApplicationConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ApplicationEdge(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ApplicationConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *ApplicationConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ApplicationConnection_pageInfo(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PageInfo, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *PageInfo) graphql.Marshaler {
+			return ec.marshalNPageInfo2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐPageInfo(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ApplicationConnection_pageInfo(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ApplicationConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PageInfo(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ApplicationConnection_totalCount(ctx context.Context, field graphql.CollectedField, obj *ApplicationConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ApplicationConnection_totalCount(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TotalCount, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ApplicationConnection_totalCount(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ApplicationConnection", field, false, false, "Int")
+}
+
+func (ec *executionContext) _ApplicationEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *ApplicationEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ApplicationEdge_cursor(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Cursor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ApplicationEdge_cursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ApplicationEdge", field, false, false, "String")
+}
+
+func (ec *executionContext) _ApplicationEdge_node(ctx context.Context, field graphql.CollectedField, obj *ApplicationEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ApplicationEdge_node(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Node, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1alpha1.Application) graphql.Marshaler {
+			return ec.marshalNApplication2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋapplicationconnectorᚋv1alpha1ᚐApplication(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ApplicationEdge_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ApplicationEdge",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Application(ctx, field)
 		},
 	}
 	return fc, nil
@@ -11878,6 +13689,180 @@ func (ec *executionContext) fieldContext_Broker_triggers(_ context.Context, fiel
 		IsResolver: true,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_Trigger(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Broker_delivery(ctx context.Context, field graphql.CollectedField, obj *v11.Broker) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Broker_delivery(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Broker().Delivery(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v12.DeliverySpec) graphql.Marshaler {
+			return ec.marshalODelivery2ᚖknativeᚗdevᚋeventingᚋpkgᚋapisᚋduckᚋv1ᚐDeliverySpec(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Broker_delivery(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Broker",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Delivery(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _BrokerConnection_edges(ctx context.Context, field graphql.CollectedField, obj *BrokerConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BrokerConnection_edges(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Edges, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []BrokerEdge) graphql.Marshaler {
+			return ec.marshalNBrokerEdge2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐBrokerEdgeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BrokerConnection_edges(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "BrokerConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_BrokerEdge(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _BrokerConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *BrokerConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BrokerConnection_pageInfo(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PageInfo, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *PageInfo) graphql.Marshaler {
+			return ec.marshalNPageInfo2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐPageInfo(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BrokerConnection_pageInfo(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "BrokerConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PageInfo(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _BrokerConnection_totalCount(ctx context.Context, field graphql.CollectedField, obj *BrokerConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BrokerConnection_totalCount(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TotalCount, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BrokerConnection_totalCount(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BrokerConnection", field, false, false, "Int")
+}
+
+func (ec *executionContext) _BrokerEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *BrokerEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BrokerEdge_cursor(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Cursor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BrokerEdge_cursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BrokerEdge", field, false, false, "String")
+}
+
+func (ec *executionContext) _BrokerEdge_node(ctx context.Context, field graphql.CollectedField, obj *BrokerEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BrokerEdge_node(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Node, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v11.Broker) graphql.Marshaler {
+			return ec.marshalNBroker2ᚖknativeᚗdevᚋeventingᚋpkgᚋapisᚋeventingᚋv1ᚐBroker(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BrokerEdge_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "BrokerEdge",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Broker(ctx, field)
 		},
 	}
 	return fc, nil
@@ -13359,6 +15344,208 @@ func (ec *executionContext) fieldContext_Condition_lastTransitionTime(_ context.
 	return graphql.NewScalarFieldContext("Condition", field, true, true, "Timestamp")
 }
 
+func (ec *executionContext) _ConnectApplicationOutput_application(ctx context.Context, field graphql.CollectedField, obj *ConnectApplicationOutput) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ConnectApplicationOutput_application(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Application, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ConnectApplicationOutput_application(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ConnectApplicationOutput", field, false, false, "String")
+}
+
+func (ec *executionContext) _ConnectApplicationOutput_namespace(ctx context.Context, field graphql.CollectedField, obj *ConnectApplicationOutput) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ConnectApplicationOutput_namespace(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Namespace, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ConnectApplicationOutput_namespace(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ConnectApplicationOutput", field, false, false, "String")
+}
+
+func (ec *executionContext) _ConnectApplicationOutput_objects(ctx context.Context, field graphql.CollectedField, obj *ConnectApplicationOutput) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ConnectApplicationOutput_objects(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Objects, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []ConnectedObject) graphql.Marshaler {
+			return ec.marshalNConnectedObject2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectedObjectᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ConnectApplicationOutput_objects(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ConnectApplicationOutput",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ConnectedObject(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ConnectApplicationOutput_path(ctx context.Context, field graphql.CollectedField, obj *ConnectApplicationOutput) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ConnectApplicationOutput_path(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ConnectApplicationOutput().Path(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *eventmesh.Path) graphql.Marshaler {
+			return ec.marshalOMeshPath2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋeventmeshᚐPath(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ConnectApplicationOutput_path(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ConnectApplicationOutput",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_MeshPath(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ConnectedObject_kind(ctx context.Context, field graphql.CollectedField, obj *ConnectedObject) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ConnectedObject_kind(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Kind, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ConnectedObject_kind(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ConnectedObject", field, false, false, "String")
+}
+
+func (ec *executionContext) _ConnectedObject_namespace(ctx context.Context, field graphql.CollectedField, obj *ConnectedObject) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ConnectedObject_namespace(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Namespace, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ConnectedObject_namespace(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ConnectedObject", field, false, false, "String")
+}
+
+func (ec *executionContext) _ConnectedObject_name(ctx context.Context, field graphql.CollectedField, obj *ConnectedObject) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ConnectedObject_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ConnectedObject_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ConnectedObject", field, false, false, "String")
+}
+
+func (ec *executionContext) _ConnectedObject_outcome(ctx context.Context, field graphql.CollectedField, obj *ConnectedObject) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ConnectedObject_outcome(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Outcome, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v ConnectOutcome) graphql.Marshaler {
+			return ec.marshalNConnectOutcome2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectOutcome(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ConnectedObject_outcome(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ConnectedObject", field, false, false, "ConnectOutcome")
+}
+
 func (ec *executionContext) _ConnectorService_url(ctx context.Context, field graphql.CollectedField, obj *ConnectorService) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -13382,7 +15569,7 @@ func (ec *executionContext) fieldContext_ConnectorService_url(_ context.Context,
 	return graphql.NewScalarFieldContext("ConnectorService", field, false, false, "String")
 }
 
-func (ec *executionContext) _Container_name(ctx context.Context, field graphql.CollectedField, obj *v13.Container) (ret graphql.Marshaler) {
+func (ec *executionContext) _Container_name(ctx context.Context, field graphql.CollectedField, obj *v14.Container) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -13405,7 +15592,7 @@ func (ec *executionContext) fieldContext_Container_name(_ context.Context, field
 	return graphql.NewScalarFieldContext("Container", field, false, false, "String")
 }
 
-func (ec *executionContext) _Container_image(ctx context.Context, field graphql.CollectedField, obj *v13.Container) (ret graphql.Marshaler) {
+func (ec *executionContext) _Container_image(ctx context.Context, field graphql.CollectedField, obj *v14.Container) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -13635,7 +15822,131 @@ func (ec *executionContext) fieldContext_DeleteServiceBindingOutput_namespace(_ 
 	return graphql.NewScalarFieldContext("DeleteServiceBindingOutput", field, false, false, "String")
 }
 
-func (ec *executionContext) _Deployment_name(ctx context.Context, field graphql.CollectedField, obj *v12.Deployment) (ret graphql.Marshaler) {
+func (ec *executionContext) _Delivery_retry(ctx context.Context, field graphql.CollectedField, obj *v12.DeliverySpec) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Delivery_retry(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Retry, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int32) graphql.Marshaler {
+			return ec.marshalOInt2ᚖint32(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Delivery_retry(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Delivery", field, false, false, "Int")
+}
+
+func (ec *executionContext) _Delivery_backoffPolicy(ctx context.Context, field graphql.CollectedField, obj *v12.DeliverySpec) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Delivery_backoffPolicy(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.BackoffPolicy, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v12.BackoffPolicyType) graphql.Marshaler {
+			return ec.marshalOBackoffPolicy2ᚖknativeᚗdevᚋeventingᚋpkgᚋapisᚋduckᚋv1ᚐBackoffPolicyType(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Delivery_backoffPolicy(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Delivery", field, false, false, "BackoffPolicy")
+}
+
+func (ec *executionContext) _Delivery_backoffDelay(ctx context.Context, field graphql.CollectedField, obj *v12.DeliverySpec) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Delivery_backoffDelay(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.BackoffDelay, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Delivery_backoffDelay(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Delivery", field, false, false, "String")
+}
+
+func (ec *executionContext) _Delivery_timeout(ctx context.Context, field graphql.CollectedField, obj *v12.DeliverySpec) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Delivery_timeout(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Timeout, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Delivery_timeout(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Delivery", field, false, false, "String")
+}
+
+func (ec *executionContext) _Delivery_deadLetterSink(ctx context.Context, field graphql.CollectedField, obj *v12.DeliverySpec) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Delivery_deadLetterSink(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.DeadLetterSink, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v16.Destination) graphql.Marshaler {
+			return ec.marshalOSubscriber2ᚖknativeᚗdevᚋpkgᚋapisᚋduckᚋv1ᚐDestination(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Delivery_deadLetterSink(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Delivery",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Subscriber(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Deployment_name(ctx context.Context, field graphql.CollectedField, obj *v13.Deployment) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -13658,7 +15969,7 @@ func (ec *executionContext) fieldContext_Deployment_name(_ context.Context, fiel
 	return graphql.NewScalarFieldContext("Deployment", field, false, false, "String")
 }
 
-func (ec *executionContext) _Deployment_namespace(ctx context.Context, field graphql.CollectedField, obj *v12.Deployment) (ret graphql.Marshaler) {
+func (ec *executionContext) _Deployment_namespace(ctx context.Context, field graphql.CollectedField, obj *v13.Deployment) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -13681,7 +15992,7 @@ func (ec *executionContext) fieldContext_Deployment_namespace(_ context.Context,
 	return graphql.NewScalarFieldContext("Deployment", field, false, false, "String")
 }
 
-func (ec *executionContext) _Deployment_creationTimestamp(ctx context.Context, field graphql.CollectedField, obj *v12.Deployment) (ret graphql.Marshaler) {
+func (ec *executionContext) _Deployment_creationTimestamp(ctx context.Context, field graphql.CollectedField, obj *v13.Deployment) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -13704,7 +16015,7 @@ func (ec *executionContext) fieldContext_Deployment_creationTimestamp(_ context.
 	return graphql.NewScalarFieldContext("Deployment", field, false, false, "Timestamp")
 }
 
-func (ec *executionContext) _Deployment_status(ctx context.Context, field graphql.CollectedField, obj *v12.Deployment) (ret graphql.Marshaler) {
+func (ec *executionContext) _Deployment_status(ctx context.Context, field graphql.CollectedField, obj *v13.Deployment) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -13716,7 +16027,7 @@ func (ec *executionContext) _Deployment_status(ctx context.Context, field graphq
 			return obj.Status, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v v12.DeploymentStatus) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v v13.DeploymentStatus) graphql.Marshaler {
 			return ec.marshalNDeploymentStatus2k8sᚗioᚋapiᚋappsᚋv1ᚐDeploymentStatus(ctx, selections, v)
 		},
 		true,
@@ -13736,7 +16047,7 @@ func (ec *executionContext) fieldContext_Deployment_status(_ context.Context, fi
 	return fc, nil
 }
 
-func (ec *executionContext) _Deployment_labels(ctx context.Context, field graphql.CollectedField, obj *v12.Deployment) (ret graphql.Marshaler) {
+func (ec *executionContext) _Deployment_labels(ctx context.Context, field graphql.CollectedField, obj *v13.Deployment) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -13759,7 +16070,7 @@ func (ec *executionContext) fieldContext_Deployment_labels(_ context.Context, fi
 	return graphql.NewScalarFieldContext("Deployment", field, true, true, "Labels")
 }
 
-func (ec *executionContext) _Deployment_containers(ctx context.Context, field graphql.CollectedField, obj *v12.Deployment) (ret graphql.Marshaler) {
+func (ec *executionContext) _Deployment_containers(ctx context.Context, field graphql.CollectedField, obj *v13.Deployment) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -13771,7 +16082,7 @@ func (ec *executionContext) _Deployment_containers(ctx context.Context, field gr
 			return ec.Resolvers.Deployment().Containers(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []v13.Container) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v []v14.Container) graphql.Marshaler {
 			return ec.marshalNContainer2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐContainerᚄ(ctx, selections, v)
 		},
 		true,
@@ -13791,7 +16102,7 @@ func (ec *executionContext) fieldContext_Deployment_containers(_ context.Context
 	return fc, nil
 }
 
-func (ec *executionContext) _Deployment_boundServiceInstanceNames(ctx context.Context, field graphql.CollectedField, obj *v12.Deployment) (ret graphql.Marshaler) {
+func (ec *executionContext) _Deployment_boundServiceInstanceNames(ctx context.Context, field graphql.CollectedField, obj *v13.Deployment) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -13814,7 +16125,7 @@ func (ec *executionContext) fieldContext_Deployment_boundServiceInstanceNames(_ 
 	return graphql.NewScalarFieldContext("Deployment", field, true, true, "String")
 }
 
-func (ec *executionContext) _DeploymentCondition_status(ctx context.Context, field graphql.CollectedField, obj *v12.DeploymentCondition) (ret graphql.Marshaler) {
+func (ec *executionContext) _DeploymentCondition_status(ctx context.Context, field graphql.CollectedField, obj *v13.DeploymentCondition) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -13837,7 +16148,7 @@ func (ec *executionContext) fieldContext_DeploymentCondition_status(_ context.Co
 	return graphql.NewScalarFieldContext("DeploymentCondition", field, true, true, "String")
 }
 
-func (ec *executionContext) _DeploymentCondition_type(ctx context.Context, field graphql.CollectedField, obj *v12.DeploymentCondition) (ret graphql.Marshaler) {
+func (ec *executionContext) _DeploymentCondition_type(ctx context.Context, field graphql.CollectedField, obj *v13.DeploymentCondition) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -13860,7 +16171,7 @@ func (ec *executionContext) fieldContext_DeploymentCondition_type(_ context.Cont
 	return graphql.NewScalarFieldContext("DeploymentCondition", field, true, true, "String")
 }
 
-func (ec *executionContext) _DeploymentCondition_lastTransitionTimestamp(ctx context.Context, field graphql.CollectedField, obj *v12.DeploymentCondition) (ret graphql.Marshaler) {
+func (ec *executionContext) _DeploymentCondition_lastTransitionTimestamp(ctx context.Context, field graphql.CollectedField, obj *v13.DeploymentCondition) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -13883,7 +16194,7 @@ func (ec *executionContext) fieldContext_DeploymentCondition_lastTransitionTimes
 	return graphql.NewScalarFieldContext("DeploymentCondition", field, false, false, "Timestamp")
 }
 
-func (ec *executionContext) _DeploymentCondition_lastUpdateTimestamp(ctx context.Context, field graphql.CollectedField, obj *v12.DeploymentCondition) (ret graphql.Marshaler) {
+func (ec *executionContext) _DeploymentCondition_lastUpdateTimestamp(ctx context.Context, field graphql.CollectedField, obj *v13.DeploymentCondition) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -13906,7 +16217,7 @@ func (ec *executionContext) fieldContext_DeploymentCondition_lastUpdateTimestamp
 	return graphql.NewScalarFieldContext("DeploymentCondition", field, false, false, "Timestamp")
 }
 
-func (ec *executionContext) _DeploymentCondition_message(ctx context.Context, field graphql.CollectedField, obj *v12.DeploymentCondition) (ret graphql.Marshaler) {
+func (ec *executionContext) _DeploymentCondition_message(ctx context.Context, field graphql.CollectedField, obj *v13.DeploymentCondition) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -13929,7 +16240,7 @@ func (ec *executionContext) fieldContext_DeploymentCondition_message(_ context.C
 	return graphql.NewScalarFieldContext("DeploymentCondition", field, false, false, "String")
 }
 
-func (ec *executionContext) _DeploymentCondition_reason(ctx context.Context, field graphql.CollectedField, obj *v12.DeploymentCondition) (ret graphql.Marshaler) {
+func (ec *executionContext) _DeploymentCondition_reason(ctx context.Context, field graphql.CollectedField, obj *v13.DeploymentCondition) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -13952,7 +16263,7 @@ func (ec *executionContext) fieldContext_DeploymentCondition_reason(_ context.Co
 	return graphql.NewScalarFieldContext("DeploymentCondition", field, false, false, "String")
 }
 
-func (ec *executionContext) _DeploymentStatus_replicas(ctx context.Context, field graphql.CollectedField, obj *v12.DeploymentStatus) (ret graphql.Marshaler) {
+func (ec *executionContext) _DeploymentStatus_replicas(ctx context.Context, field graphql.CollectedField, obj *v13.DeploymentStatus) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -13975,7 +16286,7 @@ func (ec *executionContext) fieldContext_DeploymentStatus_replicas(_ context.Con
 	return graphql.NewScalarFieldContext("DeploymentStatus", field, false, false, "Int")
 }
 
-func (ec *executionContext) _DeploymentStatus_updatedReplicas(ctx context.Context, field graphql.CollectedField, obj *v12.DeploymentStatus) (ret graphql.Marshaler) {
+func (ec *executionContext) _DeploymentStatus_updatedReplicas(ctx context.Context, field graphql.CollectedField, obj *v13.DeploymentStatus) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -13998,7 +16309,7 @@ func (ec *executionContext) fieldContext_DeploymentStatus_updatedReplicas(_ cont
 	return graphql.NewScalarFieldContext("DeploymentStatus", field, false, false, "Int")
 }
 
-func (ec *executionContext) _DeploymentStatus_readyReplicas(ctx context.Context, field graphql.CollectedField, obj *v12.DeploymentStatus) (ret graphql.Marshaler) {
+func (ec *executionContext) _DeploymentStatus_readyReplicas(ctx context.Context, field graphql.CollectedField, obj *v13.DeploymentStatus) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -14021,7 +16332,7 @@ func (ec *executionContext) fieldContext_DeploymentStatus_readyReplicas(_ contex
 	return graphql.NewScalarFieldContext("DeploymentStatus", field, false, false, "Int")
 }
 
-func (ec *executionContext) _DeploymentStatus_availableReplicas(ctx context.Context, field graphql.CollectedField, obj *v12.DeploymentStatus) (ret graphql.Marshaler) {
+func (ec *executionContext) _DeploymentStatus_availableReplicas(ctx context.Context, field graphql.CollectedField, obj *v13.DeploymentStatus) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -14044,7 +16355,7 @@ func (ec *executionContext) fieldContext_DeploymentStatus_availableReplicas(_ co
 	return graphql.NewScalarFieldContext("DeploymentStatus", field, false, false, "Int")
 }
 
-func (ec *executionContext) _DeploymentStatus_conditions(ctx context.Context, field graphql.CollectedField, obj *v12.DeploymentStatus) (ret graphql.Marshaler) {
+func (ec *executionContext) _DeploymentStatus_conditions(ctx context.Context, field graphql.CollectedField, obj *v13.DeploymentStatus) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -14056,7 +16367,7 @@ func (ec *executionContext) _DeploymentStatus_conditions(ctx context.Context, fi
 			return obj.Conditions, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []v12.DeploymentCondition) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v []v13.DeploymentCondition) graphql.Marshaler {
 			return ec.marshalNDeploymentCondition2ᚕk8sᚗioᚋapiᚋappsᚋv1ᚐDeploymentConditionᚄ(ctx, selections, v)
 		},
 		true,
@@ -14361,6 +16672,144 @@ func (ec *executionContext) fieldContext_EventActivationEvent_schema(_ context.C
 	return graphql.NewScalarFieldContext("EventActivationEvent", field, false, false, "JSON")
 }
 
+func (ec *executionContext) _EventType_application(ctx context.Context, field graphql.CollectedField, obj *EventType) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_EventType_application(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Application, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_EventType_application(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("EventType", field, false, false, "String")
+}
+
+func (ec *executionContext) _EventType_service(ctx context.Context, field graphql.CollectedField, obj *EventType) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_EventType_service(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Service, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_EventType_service(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("EventType", field, false, false, "String")
+}
+
+func (ec *executionContext) _EventType_type(ctx context.Context, field graphql.CollectedField, obj *EventType) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_EventType_type(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Type, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_EventType_type(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("EventType", field, false, false, "String")
+}
+
+func (ec *executionContext) _EventType_version(ctx context.Context, field graphql.CollectedField, obj *EventType) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_EventType_version(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Version, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_EventType_version(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("EventType", field, false, false, "String")
+}
+
+func (ec *executionContext) _EventType_description(ctx context.Context, field graphql.CollectedField, obj *EventType) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_EventType_description(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Description, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_EventType_description(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("EventType", field, false, false, "String")
+}
+
+func (ec *executionContext) _EventType_schema(ctx context.Context, field graphql.CollectedField, obj *EventType) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_EventType_schema(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Schema, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return ec.marshalNJSON2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_EventType_schema(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("EventType", field, false, false, "JSON")
+}
+
 func (ec *executionContext) _File_url(ctx context.Context, field graphql.CollectedField, obj *File) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -14557,7 +17006,7 @@ func (ec *executionContext) _Function_env(ctx context.Context, field graphql.Col
 			return ec.Resolvers.Function().Env(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []v13.EnvVar) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v []v14.EnvVar) graphql.Marshaler {
 			return ec.marshalNFunctionEnv2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐEnvVarᚄ(ctx, selections, v)
 		},
 		true,
@@ -14797,7 +17246,7 @@ func (ec *executionContext) fieldContext_Function_status(_ context.Context, fiel
 	return fc, nil
 }
 
-func (ec *executionContext) _FunctionEnv_name(ctx context.Context, field graphql.CollectedField, obj *v13.EnvVar) (ret graphql.Marshaler) {
+func (ec *executionContext) _FunctionEnv_name(ctx context.Context, field graphql.CollectedField, obj *v14.EnvVar) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -14820,7 +17269,7 @@ func (ec *executionContext) fieldContext_FunctionEnv_name(_ context.Context, fie
 	return graphql.NewScalarFieldContext("FunctionEnv", field, false, false, "String")
 }
 
-func (ec *executionContext) _FunctionEnv_value(ctx context.Context, field graphql.CollectedField, obj *v13.EnvVar) (ret graphql.Marshaler) {
+func (ec *executionContext) _FunctionEnv_value(ctx context.Context, field graphql.CollectedField, obj *v14.EnvVar) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -14843,7 +17292,7 @@ func (ec *executionContext) fieldContext_FunctionEnv_value(_ context.Context, fi
 	return graphql.NewScalarFieldContext("FunctionEnv", field, false, false, "String")
 }
 
-func (ec *executionContext) _FunctionEnv_valueFrom(ctx context.Context, field graphql.CollectedField, obj *v13.EnvVar) (ret graphql.Marshaler) {
+func (ec *executionContext) _FunctionEnv_valueFrom(ctx context.Context, field graphql.CollectedField, obj *v14.EnvVar) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -15316,7 +17765,7 @@ func (ec *executionContext) fieldContext_FunctionStatus_message(_ context.Contex
 	return graphql.NewScalarFieldContext("FunctionStatus", field, false, false, "String")
 }
 
-func (ec *executionContext) _LimitRange_name(ctx context.Context, field graphql.CollectedField, obj *v13.LimitRange) (ret graphql.Marshaler) {
+func (ec *executionContext) _LimitRange_name(ctx context.Context, field graphql.CollectedField, obj *v14.LimitRange) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -15339,7 +17788,7 @@ func (ec *executionContext) fieldContext_LimitRange_name(_ context.Context, fiel
 	return graphql.NewScalarFieldContext("LimitRange", field, false, false, "String")
 }
 
-func (ec *executionContext) _LimitRange_spec(ctx context.Context, field graphql.CollectedField, obj *v13.LimitRange) (ret graphql.Marshaler) {
+func (ec *executionContext) _LimitRange_spec(ctx context.Context, field graphql.CollectedField, obj *v14.LimitRange) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -15351,7 +17800,7 @@ func (ec *executionContext) _LimitRange_spec(ctx context.Context, field graphql.
 			return obj.Spec, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v v13.LimitRangeSpec) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v v14.LimitRangeSpec) graphql.Marshaler {
 			return ec.marshalNLimitRangeSpec2k8sᚗioᚋapiᚋcoreᚋv1ᚐLimitRangeSpec(ctx, selections, v)
 		},
 		true,
@@ -15371,7 +17820,7 @@ func (ec *executionContext) fieldContext_LimitRange_spec(_ context.Context, fiel
 	return fc, nil
 }
 
-func (ec *executionContext) _LimitRange_json(ctx context.Context, field graphql.CollectedField, obj *v13.LimitRange) (ret graphql.Marshaler) {
+func (ec *executionContext) _LimitRange_json(ctx context.Context, field graphql.CollectedField, obj *v14.LimitRange) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -15394,7 +17843,7 @@ func (ec *executionContext) fieldContext_LimitRange_json(_ context.Context, fiel
 	return graphql.NewScalarFieldContext("LimitRange", field, true, true, "JSON")
 }
 
-func (ec *executionContext) _LimitRangeItem_type(ctx context.Context, field graphql.CollectedField, obj *v13.LimitRangeItem) (ret graphql.Marshaler) {
+func (ec *executionContext) _LimitRangeItem_type(ctx context.Context, field graphql.CollectedField, obj *v14.LimitRangeItem) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -15406,7 +17855,7 @@ func (ec *executionContext) _LimitRangeItem_type(ctx context.Context, field grap
 			return obj.Type, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v v13.LimitType) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v v14.LimitType) graphql.Marshaler {
 			return ec.marshalNLimitType2k8sᚗioᚋapiᚋcoreᚋv1ᚐLimitType(ctx, selections, v)
 		},
 		true,
@@ -15417,7 +17866,7 @@ func (ec *executionContext) fieldContext_LimitRangeItem_type(_ context.Context, 
 	return graphql.NewScalarFieldContext("LimitRangeItem", field, false, false, "LimitType")
 }
 
-func (ec *executionContext) _LimitRangeItem_max(ctx context.Context, field graphql.CollectedField, obj *v13.LimitRangeItem) (ret graphql.Marshaler) {
+func (ec *executionContext) _LimitRangeItem_max(ctx context.Context, field graphql.CollectedField, obj *v14.LimitRangeItem) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -15449,7 +17898,7 @@ func (ec *executionContext) fieldContext_LimitRangeItem_max(_ context.Context, f
 	return fc, nil
 }
 
-func (ec *executionContext) _LimitRangeItem_default(ctx context.Context, field graphql.CollectedField, obj *v13.LimitRangeItem) (ret graphql.Marshaler) {
+func (ec *executionContext) _LimitRangeItem_default(ctx context.Context, field graphql.CollectedField, obj *v14.LimitRangeItem) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -15481,7 +17930,7 @@ func (ec *executionContext) fieldContext_LimitRangeItem_default(_ context.Contex
 	return fc, nil
 }
 
-func (ec *executionContext) _LimitRangeItem_defaultRequest(ctx context.Context, field graphql.CollectedField, obj *v13.LimitRangeItem) (ret graphql.Marshaler) {
+func (ec *executionContext) _LimitRangeItem_defaultRequest(ctx context.Context, field graphql.CollectedField, obj *v14.LimitRangeItem) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -15513,7 +17962,7 @@ func (ec *executionContext) fieldContext_LimitRangeItem_defaultRequest(_ context
 	return fc, nil
 }
 
-func (ec *executionContext) _LimitRangeSpec_limits(ctx context.Context, field graphql.CollectedField, obj *v13.LimitRangeSpec) (ret graphql.Marshaler) {
+func (ec *executionContext) _LimitRangeSpec_limits(ctx context.Context, field graphql.CollectedField, obj *v14.LimitRangeSpec) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -15525,7 +17974,7 @@ func (ec *executionContext) _LimitRangeSpec_limits(ctx context.Context, field gr
 			return ec.Resolvers.LimitRangeSpec().Limits(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []v13.LimitRangeItem) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v []v14.LimitRangeItem) graphql.Marshaler {
 			return ec.marshalNLimitRangeItem2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐLimitRangeItemᚄ(ctx, selections, v)
 		},
 		true,
@@ -15545,7 +17994,7 @@ func (ec *executionContext) fieldContext_LimitRangeSpec_limits(_ context.Context
 	return fc, nil
 }
 
-func (ec *executionContext) _LoadBalancerIngress_ip(ctx context.Context, field graphql.CollectedField, obj *v13.LoadBalancerIngress) (ret graphql.Marshaler) {
+func (ec *executionContext) _LoadBalancerIngress_ip(ctx context.Context, field graphql.CollectedField, obj *v14.LoadBalancerIngress) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -15568,7 +18017,7 @@ func (ec *executionContext) fieldContext_LoadBalancerIngress_ip(_ context.Contex
 	return graphql.NewScalarFieldContext("LoadBalancerIngress", field, false, false, "String")
 }
 
-func (ec *executionContext) _LoadBalancerIngress_hostName(ctx context.Context, field graphql.CollectedField, obj *v13.LoadBalancerIngress) (ret graphql.Marshaler) {
+func (ec *executionContext) _LoadBalancerIngress_hostName(ctx context.Context, field graphql.CollectedField, obj *v14.LoadBalancerIngress) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -15591,7 +18040,7 @@ func (ec *executionContext) fieldContext_LoadBalancerIngress_hostName(_ context.
 	return graphql.NewScalarFieldContext("LoadBalancerIngress", field, false, false, "String")
 }
 
-func (ec *executionContext) _LoadBalancerStatus_ingress(ctx context.Context, field graphql.CollectedField, obj *v13.LoadBalancerStatus) (ret graphql.Marshaler) {
+func (ec *executionContext) _LoadBalancerStatus_ingress(ctx context.Context, field graphql.CollectedField, obj *v14.LoadBalancerStatus) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -15603,7 +18052,7 @@ func (ec *executionContext) _LoadBalancerStatus_ingress(ctx context.Context, fie
 			return obj.Ingress, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []v13.LoadBalancerIngress) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v []v14.LoadBalancerIngress) graphql.Marshaler {
 			return ec.marshalNLoadBalancerIngress2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐLoadBalancerIngressᚄ(ctx, selections, v)
 		},
 		true,
@@ -16729,7 +19178,7 @@ func (ec *executionContext) _Mutation_createNamespace(ctx context.Context, field
 			return ec.Resolvers.Mutation().CreateNamespace(ctx, fc.Args["name"].(string), fc.Args["labels"].(map[string]string), fc.Args["dryRun"].(*bool))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v13.Namespace) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v14.Namespace) graphql.Marshaler {
 			return ec.marshalNNamespaceMutationOutput2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx, selections, v)
 		},
 		true,
@@ -16773,7 +19222,7 @@ func (ec *executionContext) _Mutation_updateNamespace(ctx context.Context, field
 			return ec.Resolvers.Mutation().UpdateNamespace(ctx, fc.Args["name"].(string), fc.Args["labels"].(map[string]string), fc.Args["dryRun"].(*bool))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v13.Namespace) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v14.Namespace) graphql.Marshaler {
 			return ec.marshalNNamespaceMutationOutput2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx, selections, v)
 		},
 		true,
@@ -16817,7 +19266,7 @@ func (ec *executionContext) _Mutation_deleteNamespace(ctx context.Context, field
 			return ec.Resolvers.Mutation().DeleteNamespace(ctx, fc.Args["name"].(string), fc.Args["dryRun"].(*bool))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v13.Namespace) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v14.Namespace) graphql.Marshaler {
 			return ec.marshalONamespace2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx, selections, v)
 		},
 		true,
@@ -16861,7 +19310,7 @@ func (ec *executionContext) _Mutation_updateService(ctx context.Context, field g
 			return ec.Resolvers.Mutation().UpdateService(ctx, fc.Args["name"].(string), fc.Args["namespace"].(string), fc.Args["service"].(map[string]any), fc.Args["dryRun"].(*bool))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v13.Service) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v14.Service) graphql.Marshaler {
 			return ec.marshalOService2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐService(ctx, selections, v)
 		},
 		true,
@@ -16905,7 +19354,7 @@ func (ec *executionContext) _Mutation_deleteService(ctx context.Context, field g
 			return ec.Resolvers.Mutation().DeleteService(ctx, fc.Args["name"].(string), fc.Args["namespace"].(string), fc.Args["dryRun"].(*bool))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v13.Service) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v14.Service) graphql.Marshaler {
 			return ec.marshalOService2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐService(ctx, selections, v)
 		},
 		true,
@@ -17166,7 +19615,7 @@ func (ec *executionContext) _Mutation_createTrigger(ctx context.Context, field g
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Mutation().CreateTrigger(ctx, fc.Args["namespace"].(string), fc.Args["trigger"].(TriggerCreateInput), fc.Args["ownerRef"].([]v1.OwnerReference))
+			return ec.Resolvers.Mutation().CreateTrigger(ctx, fc.Args["namespace"].(string), fc.Args["trigger"].(TriggerCreateInput), fc.Args["ownerRef"].([]v1.OwnerReference), fc.Args["dryRun"].(*bool))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *v11.Trigger) graphql.Marshaler {
@@ -17210,7 +19659,7 @@ func (ec *executionContext) _Mutation_createManyTriggers(ctx context.Context, fi
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Mutation().CreateManyTriggers(ctx, fc.Args["namespace"].(string), fc.Args["triggers"].([]TriggerCreateInput), fc.Args["ownerRef"].([]v1.OwnerReference))
+			return ec.Resolvers.Mutation().CreateManyTriggers(ctx, fc.Args["namespace"].(string), fc.Args["triggers"].([]TriggerCreateInput), fc.Args["ownerRef"].([]v1.OwnerReference), fc.Args["dryRun"].(*bool))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []v11.Trigger) graphql.Marshaler {
@@ -17254,7 +19703,7 @@ func (ec *executionContext) _Mutation_deleteTrigger(ctx context.Context, field g
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Mutation().DeleteTrigger(ctx, fc.Args["namespace"].(string), fc.Args["triggerName"].(string))
+			return ec.Resolvers.Mutation().DeleteTrigger(ctx, fc.Args["namespace"].(string), fc.Args["triggerName"].(string), fc.Args["dryRun"].(*bool))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *v11.Trigger) graphql.Marshaler {
@@ -17288,7 +19737,95 @@ func (ec *executionContext) fieldContext_Mutation_deleteTrigger(ctx context.Cont
 	return fc, nil
 }
 
-func (ec *executionContext) _Namespace_name(ctx context.Context, field graphql.CollectedField, obj *v13.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _Mutation_deleteManyTriggers(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_deleteManyTriggers(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().DeleteManyTriggers(ctx, fc.Args["namespace"].(string), fc.Args["triggerNames"].([]string), fc.Args["dryRun"].(*bool))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v11.Trigger) graphql.Marshaler {
+			return ec.marshalOTrigger2ᚕknativeᚗdevᚋeventingᚋpkgᚋapisᚋeventingᚋv1ᚐTriggerᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_deleteManyTriggers(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Trigger(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_deleteManyTriggers_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_connectApplication(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_connectApplication(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().ConnectApplication(ctx, fc.Args["input"].(ConnectApplicationInput), fc.Args["dryRun"].(*bool))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ConnectApplicationOutput) graphql.Marshaler {
+			return ec.marshalOConnectApplicationOutput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectApplicationOutput(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_connectApplication(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ConnectApplicationOutput(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_connectApplication_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Namespace_name(ctx context.Context, field graphql.CollectedField, obj *v14.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -17311,7 +19848,7 @@ func (ec *executionContext) fieldContext_Namespace_name(_ context.Context, field
 	return graphql.NewScalarFieldContext("Namespace", field, false, false, "String")
 }
 
-func (ec *executionContext) _Namespace_labels(ctx context.Context, field graphql.CollectedField, obj *v13.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _Namespace_labels(ctx context.Context, field graphql.CollectedField, obj *v14.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -17334,7 +19871,7 @@ func (ec *executionContext) fieldContext_Namespace_labels(_ context.Context, fie
 	return graphql.NewScalarFieldContext("Namespace", field, true, true, "Labels")
 }
 
-func (ec *executionContext) _Namespace_status(ctx context.Context, field graphql.CollectedField, obj *v13.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _Namespace_status(ctx context.Context, field graphql.CollectedField, obj *v14.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -17357,7 +19894,7 @@ func (ec *executionContext) fieldContext_Namespace_status(_ context.Context, fie
 	return graphql.NewScalarFieldContext("Namespace", field, true, true, "String")
 }
 
-func (ec *executionContext) _Namespace_isSystemNamespace(ctx context.Context, field graphql.CollectedField, obj *v13.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _Namespace_isSystemNamespace(ctx context.Context, field graphql.CollectedField, obj *v14.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -17380,7 +19917,7 @@ func (ec *executionContext) fieldContext_Namespace_isSystemNamespace(_ context.C
 	return graphql.NewScalarFieldContext("Namespace", field, true, true, "Boolean")
 }
 
-func (ec *executionContext) _Namespace_pods(ctx context.Context, field graphql.CollectedField, obj *v13.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _Namespace_pods(ctx context.Context, field graphql.CollectedField, obj *v14.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -17392,7 +19929,7 @@ func (ec *executionContext) _Namespace_pods(ctx context.Context, field graphql.C
 			return ec.Resolvers.Namespace().Pods(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []v13.Pod) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v []v14.Pod) graphql.Marshaler {
 			return ec.marshalNPod2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐPodᚄ(ctx, selections, v)
 		},
 		true,
@@ -17412,7 +19949,7 @@ func (ec *executionContext) fieldContext_Namespace_pods(_ context.Context, field
 	return fc, nil
 }
 
-func (ec *executionContext) _Namespace_deployments(ctx context.Context, field graphql.CollectedField, obj *v13.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _Namespace_deployments(ctx context.Context, field graphql.CollectedField, obj *v14.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -17425,7 +19962,7 @@ func (ec *executionContext) _Namespace_deployments(ctx context.Context, field gr
 			return ec.Resolvers.Namespace().Deployments(ctx, obj, fc.Args["excludeFunctions"].(*bool))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []v12.Deployment) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v []v13.Deployment) graphql.Marshaler {
 			return ec.marshalNDeployment2ᚕk8sᚗioᚋapiᚋappsᚋv1ᚐDeploymentᚄ(ctx, selections, v)
 		},
 		true,
@@ -17456,7 +19993,7 @@ func (ec *executionContext) fieldContext_Namespace_deployments(ctx context.Conte
 	return fc, nil
 }
 
-func (ec *executionContext) _Namespace_applications(ctx context.Context, field graphql.CollectedField, obj *v13.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _Namespace_applications(ctx context.Context, field graphql.CollectedField, obj *v14.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -17477,6 +20014,148 @@ func (ec *executionContext) _Namespace_applications(ctx context.Context, field g
 }
 func (ec *executionContext) fieldContext_Namespace_applications(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Namespace", field, true, true, "String")
+}
+
+func (ec *executionContext) _NamespaceConnection_edges(ctx context.Context, field graphql.CollectedField, obj *NamespaceConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NamespaceConnection_edges(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Edges, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []NamespaceEdge) graphql.Marshaler {
+			return ec.marshalNNamespaceEdge2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐNamespaceEdgeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NamespaceConnection_edges(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "NamespaceConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_NamespaceEdge(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _NamespaceConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *NamespaceConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NamespaceConnection_pageInfo(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PageInfo, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *PageInfo) graphql.Marshaler {
+			return ec.marshalNPageInfo2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐPageInfo(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NamespaceConnection_pageInfo(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "NamespaceConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PageInfo(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _NamespaceConnection_totalCount(ctx context.Context, field graphql.CollectedField, obj *NamespaceConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NamespaceConnection_totalCount(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TotalCount, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NamespaceConnection_totalCount(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NamespaceConnection", field, false, false, "Int")
+}
+
+func (ec *executionContext) _NamespaceEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *NamespaceEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NamespaceEdge_cursor(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Cursor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NamespaceEdge_cursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NamespaceEdge", field, false, false, "String")
+}
+
+func (ec *executionContext) _NamespaceEdge_node(ctx context.Context, field graphql.CollectedField, obj *NamespaceEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NamespaceEdge_node(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Node, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v14.Namespace) graphql.Marshaler {
+			return ec.marshalNNamespaceListItem2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NamespaceEdge_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "NamespaceEdge",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_NamespaceListItem(ctx, field)
+		},
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _NamespaceEvent_type(ctx context.Context, field graphql.CollectedField, obj *NamespaceEvent) (ret graphql.Marshaler) {
@@ -17514,7 +20193,7 @@ func (ec *executionContext) _NamespaceEvent_namespace(ctx context.Context, field
 			return obj.Namespace, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v13.Namespace) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v14.Namespace) graphql.Marshaler {
 			return ec.marshalNNamespaceListItem2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx, selections, v)
 		},
 		true,
@@ -17534,7 +20213,7 @@ func (ec *executionContext) fieldContext_NamespaceEvent_namespace(_ context.Cont
 	return fc, nil
 }
 
-func (ec *executionContext) _NamespaceListItem_name(ctx context.Context, field graphql.CollectedField, obj *v13.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _NamespaceListItem_name(ctx context.Context, field graphql.CollectedField, obj *v14.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -17557,7 +20236,7 @@ func (ec *executionContext) fieldContext_NamespaceListItem_name(_ context.Contex
 	return graphql.NewScalarFieldContext("NamespaceListItem", field, false, false, "String")
 }
 
-func (ec *executionContext) _NamespaceListItem_labels(ctx context.Context, field graphql.CollectedField, obj *v13.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _NamespaceListItem_labels(ctx context.Context, field graphql.CollectedField, obj *v14.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -17580,7 +20259,7 @@ func (ec *executionContext) fieldContext_NamespaceListItem_labels(_ context.Cont
 	return graphql.NewScalarFieldContext("NamespaceListItem", field, true, true, "Labels")
 }
 
-func (ec *executionContext) _NamespaceListItem_status(ctx context.Context, field graphql.CollectedField, obj *v13.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _NamespaceListItem_status(ctx context.Context, field graphql.CollectedField, obj *v14.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -17603,7 +20282,7 @@ func (ec *executionContext) fieldContext_NamespaceListItem_status(_ context.Cont
 	return graphql.NewScalarFieldContext("NamespaceListItem", field, true, true, "String")
 }
 
-func (ec *executionContext) _NamespaceListItem_isSystemNamespace(ctx context.Context, field graphql.CollectedField, obj *v13.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _NamespaceListItem_isSystemNamespace(ctx context.Context, field graphql.CollectedField, obj *v14.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -17626,7 +20305,7 @@ func (ec *executionContext) fieldContext_NamespaceListItem_isSystemNamespace(_ c
 	return graphql.NewScalarFieldContext("NamespaceListItem", field, true, true, "Boolean")
 }
 
-func (ec *executionContext) _NamespaceListItem_podsCount(ctx context.Context, field graphql.CollectedField, obj *v13.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _NamespaceListItem_podsCount(ctx context.Context, field graphql.CollectedField, obj *v14.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -17649,7 +20328,7 @@ func (ec *executionContext) fieldContext_NamespaceListItem_podsCount(_ context.C
 	return graphql.NewScalarFieldContext("NamespaceListItem", field, true, true, "Int")
 }
 
-func (ec *executionContext) _NamespaceListItem_healthyPodsCount(ctx context.Context, field graphql.CollectedField, obj *v13.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _NamespaceListItem_healthyPodsCount(ctx context.Context, field graphql.CollectedField, obj *v14.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -17672,7 +20351,7 @@ func (ec *executionContext) fieldContext_NamespaceListItem_healthyPodsCount(_ co
 	return graphql.NewScalarFieldContext("NamespaceListItem", field, true, true, "Int")
 }
 
-func (ec *executionContext) _NamespaceListItem_applicationsCount(ctx context.Context, field graphql.CollectedField, obj *v13.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _NamespaceListItem_applicationsCount(ctx context.Context, field graphql.CollectedField, obj *v14.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -17695,7 +20374,7 @@ func (ec *executionContext) fieldContext_NamespaceListItem_applicationsCount(_ c
 	return graphql.NewScalarFieldContext("NamespaceListItem", field, true, true, "Int")
 }
 
-func (ec *executionContext) _NamespaceMutationOutput_name(ctx context.Context, field graphql.CollectedField, obj *v13.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _NamespaceMutationOutput_name(ctx context.Context, field graphql.CollectedField, obj *v14.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -17718,7 +20397,7 @@ func (ec *executionContext) fieldContext_NamespaceMutationOutput_name(_ context.
 	return graphql.NewScalarFieldContext("NamespaceMutationOutput", field, false, false, "String")
 }
 
-func (ec *executionContext) _NamespaceMutationOutput_labels(ctx context.Context, field graphql.CollectedField, obj *v13.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _NamespaceMutationOutput_labels(ctx context.Context, field graphql.CollectedField, obj *v14.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -17934,7 +20613,99 @@ func (ec *executionContext) fieldContext_NavigationNode_requiredPermissions(_ co
 	return fc, nil
 }
 
-func (ec *executionContext) _Pod_name(ctx context.Context, field graphql.CollectedField, obj *v13.Pod) (ret graphql.Marshaler) {
+func (ec *executionContext) _PageInfo_hasNextPage(ctx context.Context, field graphql.CollectedField, obj *PageInfo) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PageInfo_hasNextPage(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.HasNextPage, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PageInfo_hasNextPage(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PageInfo", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _PageInfo_hasPreviousPage(ctx context.Context, field graphql.CollectedField, obj *PageInfo) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PageInfo_hasPreviousPage(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.HasPreviousPage, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PageInfo_hasPreviousPage(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PageInfo", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _PageInfo_startCursor(ctx context.Context, field graphql.CollectedField, obj *PageInfo) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PageInfo_startCursor(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.StartCursor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_PageInfo_startCursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PageInfo", field, false, false, "String")
+}
+
+func (ec *executionContext) _PageInfo_endCursor(ctx context.Context, field graphql.CollectedField, obj *PageInfo) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PageInfo_endCursor(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.EndCursor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_PageInfo_endCursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PageInfo", field, false, false, "String")
+}
+
+func (ec *executionContext) _Pod_name(ctx context.Context, field graphql.CollectedField, obj *v14.Pod) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -17957,7 +20728,7 @@ func (ec *executionContext) fieldContext_Pod_name(_ context.Context, field graph
 	return graphql.NewScalarFieldContext("Pod", field, false, false, "String")
 }
 
-func (ec *executionContext) _Pod_nodeName(ctx context.Context, field graphql.CollectedField, obj *v13.Pod) (ret graphql.Marshaler) {
+func (ec *executionContext) _Pod_nodeName(ctx context.Context, field graphql.CollectedField, obj *v14.Pod) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -17980,7 +20751,7 @@ func (ec *executionContext) fieldContext_Pod_nodeName(_ context.Context, field g
 	return graphql.NewScalarFieldContext("Pod", field, true, true, "String")
 }
 
-func (ec *executionContext) _Pod_namespace(ctx context.Context, field graphql.CollectedField, obj *v13.Pod) (ret graphql.Marshaler) {
+func (ec *executionContext) _Pod_namespace(ctx context.Context, field graphql.CollectedField, obj *v14.Pod) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -18003,7 +20774,7 @@ func (ec *executionContext) fieldContext_Pod_namespace(_ context.Context, field 
 	return graphql.NewScalarFieldContext("Pod", field, false, false, "String")
 }
 
-func (ec *executionContext) _Pod_restartCount(ctx context.Context, field graphql.CollectedField, obj *v13.Pod) (ret graphql.Marshaler) {
+func (ec *executionContext) _Pod_restartCount(ctx context.Context, field graphql.CollectedField, obj *v14.Pod) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -18026,7 +20797,7 @@ func (ec *executionContext) fieldContext_Pod_restartCount(_ context.Context, fie
 	return graphql.NewScalarFieldContext("Pod", field, true, true, "Int")
 }
 
-func (ec *executionContext) _Pod_creationTimestamp(ctx context.Context, field graphql.CollectedField, obj *v13.Pod) (ret graphql.Marshaler) {
+func (ec *executionContext) _Pod_creationTimestamp(ctx context.Context, field graphql.CollectedField, obj *v14.Pod) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -18049,7 +20820,7 @@ func (ec *executionContext) fieldContext_Pod_creationTimestamp(_ context.Context
 	return graphql.NewScalarFieldContext("Pod", field, false, false, "Timestamp")
 }
 
-func (ec *executionContext) _Pod_labels(ctx context.Context, field graphql.CollectedField, obj *v13.Pod) (ret graphql.Marshaler) {
+func (ec *executionContext) _Pod_labels(ctx context.Context, field graphql.CollectedField, obj *v14.Pod) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -18072,7 +20843,7 @@ func (ec *executionContext) fieldContext_Pod_labels(_ context.Context, field gra
 	return graphql.NewScalarFieldContext("Pod", field, true, true, "Labels")
 }
 
-func (ec *executionContext) _Pod_status(ctx context.Context, field graphql.CollectedField, obj *v13.Pod) (ret graphql.Marshaler) {
+func (ec *executionContext) _Pod_status(ctx context.Context, field graphql.CollectedField, obj *v14.Pod) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -18095,7 +20866,7 @@ func (ec *executionContext) fieldContext_Pod_status(_ context.Context, field gra
 	return graphql.NewScalarFieldContext("Pod", field, true, true, "PodStatusType")
 }
 
-func (ec *executionContext) _Pod_containerStates(ctx context.Context, field graphql.CollectedField, obj *v13.Pod) (ret graphql.Marshaler) {
+func (ec *executionContext) _Pod_containerStates(ctx context.Context, field graphql.CollectedField, obj *v14.Pod) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -18127,7 +20898,7 @@ func (ec *executionContext) fieldContext_Pod_containerStates(_ context.Context, 
 	return fc, nil
 }
 
-func (ec *executionContext) _Pod_json(ctx context.Context, field graphql.CollectedField, obj *v13.Pod) (ret graphql.Marshaler) {
+func (ec *executionContext) _Pod_json(ctx context.Context, field graphql.CollectedField, obj *v14.Pod) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -18232,6 +21003,50 @@ func (ec *executionContext) fieldContext_Query_applications(ctx context.Context,
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Query_applications_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_applicationsConnection(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_applicationsConnection(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().ApplicationsConnection(ctx, fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string), fc.Args["filter"].(*ConnectionFilter), fc.Args["orderBy"].(*ConnectionOrder))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ApplicationConnection) graphql.Marshaler {
+			return ec.marshalNApplicationConnection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐApplicationConnection(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_applicationsConnection(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ApplicationConnection(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_applicationsConnection_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -18898,6 +21713,50 @@ func (ec *executionContext) fieldContext_Query_serviceBindingUsages(ctx context.
 	return fc, nil
 }
 
+func (ec *executionContext) _Query_serviceInstancesConnection(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_serviceInstancesConnection(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().ServiceInstancesConnection(ctx, fc.Args["namespace"].(*string), fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string), fc.Args["filter"].(*ConnectionFilter), fc.Args["orderBy"].(*ConnectionOrder))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ServiceInstanceConnection) graphql.Marshaler {
+			return ec.marshalNServiceInstanceConnection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceInstanceConnection(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_serviceInstancesConnection(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceInstanceConnection(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_serviceInstancesConnection_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Query_namespace(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -18911,7 +21770,7 @@ func (ec *executionContext) _Query_namespace(ctx context.Context, field graphql.
 			return ec.Resolvers.Query().Namespace(ctx, fc.Args["name"].(string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v13.Namespace) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v14.Namespace) graphql.Marshaler {
 			return ec.marshalONamespace2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx, selections, v)
 		},
 		true,
@@ -18955,7 +21814,7 @@ func (ec *executionContext) _Query_namespaces(ctx context.Context, field graphql
 			return ec.Resolvers.Query().Namespaces(ctx, fc.Args["withSystemNamespaces"].(*bool), fc.Args["withInactiveStatus"].(*bool))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []v13.Namespace) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v []v14.Namespace) graphql.Marshaler {
 			return ec.marshalNNamespaceListItem2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespaceᚄ(ctx, selections, v)
 		},
 		true,
@@ -18986,6 +21845,50 @@ func (ec *executionContext) fieldContext_Query_namespaces(ctx context.Context, f
 	return fc, nil
 }
 
+func (ec *executionContext) _Query_namespacesConnection(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_namespacesConnection(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().NamespacesConnection(ctx, fc.Args["withSystemNamespaces"].(*bool), fc.Args["withInactiveStatus"].(*bool), fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string), fc.Args["filter"].(*ConnectionFilter), fc.Args["orderBy"].(*ConnectionOrder))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *NamespaceConnection) graphql.Marshaler {
+			return ec.marshalNNamespaceConnection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐNamespaceConnection(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_namespacesConnection(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_NamespaceConnection(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_namespacesConnection_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Query_resourceQuotas(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -18999,7 +21902,7 @@ func (ec *executionContext) _Query_resourceQuotas(ctx context.Context, field gra
 			return ec.Resolvers.Query().ResourceQuotas(ctx, fc.Args["namespace"].(string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []v13.ResourceQuota) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v []v14.ResourceQuota) graphql.Marshaler {
 			return ec.marshalNResourceQuota2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐResourceQuotaᚄ(ctx, selections, v)
 		},
 		true,
@@ -19043,7 +21946,7 @@ func (ec *executionContext) _Query_limitRanges(ctx context.Context, field graphq
 			return ec.Resolvers.Query().LimitRanges(ctx, fc.Args["namespace"].(string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []v13.LimitRange) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v []v14.LimitRange) graphql.Marshaler {
 			return ec.marshalNLimitRange2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐLimitRangeᚄ(ctx, selections, v)
 		},
 		true,
@@ -19087,7 +21990,7 @@ func (ec *executionContext) _Query_service(ctx context.Context, field graphql.Co
 			return ec.Resolvers.Query().Service(ctx, fc.Args["name"].(string), fc.Args["namespace"].(string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v13.Service) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v14.Service) graphql.Marshaler {
 			return ec.marshalOService2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐService(ctx, selections, v)
 		},
 		true,
@@ -19131,7 +22034,7 @@ func (ec *executionContext) _Query_services(ctx context.Context, field graphql.C
 			return ec.Resolvers.Query().Services(ctx, fc.Args["namespace"].(string), fc.Args["excludedLabels"].([]string), fc.Args["first"].(*int), fc.Args["offset"].(*int))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []v13.Service) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v []v14.Service) graphql.Marshaler {
 			return ec.marshalNService2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐServiceᚄ(ctx, selections, v)
 		},
 		true,
@@ -19207,7 +22110,7 @@ func (ec *executionContext) _Query_selfSubjectRules(ctx context.Context, field g
 			return ec.Resolvers.Query().SelfSubjectRules(ctx, fc.Args["namespace"].(*string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []v14.ResourceRule) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v []v15.ResourceRule) graphql.Marshaler {
 			return ec.marshalNResourceRule2ᚕk8sᚗioᚋapiᚋauthorizationᚋv1ᚐResourceRuleᚄ(ctx, selections, v)
 		},
 		true,
@@ -19522,6 +22425,50 @@ func (ec *executionContext) fieldContext_Query_triggers(ctx context.Context, fie
 	return fc, nil
 }
 
+func (ec *executionContext) _Query_triggersConnection(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_triggersConnection(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().TriggersConnection(ctx, fc.Args["namespace"].(*string), fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string), fc.Args["filter"].(*ConnectionFilter), fc.Args["orderBy"].(*ConnectionOrder))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *TriggerConnection) graphql.Marshaler {
+			return ec.marshalNTriggerConnection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐTriggerConnection(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_triggersConnection(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_TriggerConnection(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_triggersConnection_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Query_brokers(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -19604,6 +22551,94 @@ func (ec *executionContext) fieldContext_Query_broker(ctx context.Context, field
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Query_broker_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_brokersConnection(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_brokersConnection(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().BrokersConnection(ctx, fc.Args["namespace"].(*string), fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string), fc.Args["filter"].(*ConnectionFilter), fc.Args["orderBy"].(*ConnectionOrder))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *BrokerConnection) graphql.Marshaler {
+			return ec.marshalNBrokerConnection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐBrokerConnection(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_brokersConnection(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_BrokerConnection(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_brokersConnection_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_eventTypes(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_eventTypes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().EventTypes(ctx, fc.Args["namespace"].(string), fc.Args["application"].(*string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []EventType) graphql.Marshaler {
+			return ec.marshalNEventType2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐEventTypeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_eventTypes(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_EventType(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_eventTypes_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -19845,7 +22880,7 @@ func (ec *executionContext) fieldContext_ResourceLimits_cpu(_ context.Context, f
 	return graphql.NewScalarFieldContext("ResourceLimits", field, false, false, "String")
 }
 
-func (ec *executionContext) _ResourceQuota_name(ctx context.Context, field graphql.CollectedField, obj *v13.ResourceQuota) (ret graphql.Marshaler) {
+func (ec *executionContext) _ResourceQuota_name(ctx context.Context, field graphql.CollectedField, obj *v14.ResourceQuota) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -19868,7 +22903,7 @@ func (ec *executionContext) fieldContext_ResourceQuota_name(_ context.Context, f
 	return graphql.NewScalarFieldContext("ResourceQuota", field, false, false, "String")
 }
 
-func (ec *executionContext) _ResourceQuota_spec(ctx context.Context, field graphql.CollectedField, obj *v13.ResourceQuota) (ret graphql.Marshaler) {
+func (ec *executionContext) _ResourceQuota_spec(ctx context.Context, field graphql.CollectedField, obj *v14.ResourceQuota) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -19880,7 +22915,7 @@ func (ec *executionContext) _ResourceQuota_spec(ctx context.Context, field graph
 			return obj.Spec, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v v13.ResourceQuotaSpec) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v v14.ResourceQuotaSpec) graphql.Marshaler {
 			return ec.marshalNResourceQuotaSpec2k8sᚗioᚋapiᚋcoreᚋv1ᚐResourceQuotaSpec(ctx, selections, v)
 		},
 		true,
@@ -19900,7 +22935,7 @@ func (ec *executionContext) fieldContext_ResourceQuota_spec(_ context.Context, f
 	return fc, nil
 }
 
-func (ec *executionContext) _ResourceQuota_json(ctx context.Context, field graphql.CollectedField, obj *v13.ResourceQuota) (ret graphql.Marshaler) {
+func (ec *executionContext) _ResourceQuota_json(ctx context.Context, field graphql.CollectedField, obj *v14.ResourceQuota) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -20010,7 +23045,7 @@ func (ec *executionContext) fieldContext_ResourceQuotaHard_pods(_ context.Contex
 	return graphql.NewScalarFieldContext("ResourceQuotaHard", field, false, false, "String")
 }
 
-func (ec *executionContext) _ResourceQuotaSpec_hard(ctx context.Context, field graphql.CollectedField, obj *v13.ResourceQuotaSpec) (ret graphql.Marshaler) {
+func (ec *executionContext) _ResourceQuotaSpec_hard(ctx context.Context, field graphql.CollectedField, obj *v14.ResourceQuotaSpec) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -20042,7 +23077,7 @@ func (ec *executionContext) fieldContext_ResourceQuotaSpec_hard(_ context.Contex
 	return fc, nil
 }
 
-func (ec *executionContext) _ResourceRule_verbs(ctx context.Context, field graphql.CollectedField, obj *v14.ResourceRule) (ret graphql.Marshaler) {
+func (ec *executionContext) _ResourceRule_verbs(ctx context.Context, field graphql.CollectedField, obj *v15.ResourceRule) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -20065,7 +23100,7 @@ func (ec *executionContext) fieldContext_ResourceRule_verbs(_ context.Context, f
 	return graphql.NewScalarFieldContext("ResourceRule", field, false, false, "String")
 }
 
-func (ec *executionContext) _ResourceRule_apiGroups(ctx context.Context, field graphql.CollectedField, obj *v14.ResourceRule) (ret graphql.Marshaler) {
+func (ec *executionContext) _ResourceRule_apiGroups(ctx context.Context, field graphql.CollectedField, obj *v15.ResourceRule) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -20088,7 +23123,7 @@ func (ec *executionContext) fieldContext_ResourceRule_apiGroups(_ context.Contex
 	return graphql.NewScalarFieldContext("ResourceRule", field, false, false, "String")
 }
 
-func (ec *executionContext) _ResourceRule_resources(ctx context.Context, field graphql.CollectedField, obj *v14.ResourceRule) (ret graphql.Marshaler) {
+func (ec *executionContext) _ResourceRule_resources(ctx context.Context, field graphql.CollectedField, obj *v15.ResourceRule) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -20157,7 +23192,7 @@ func (ec *executionContext) fieldContext_ResourceValues_cpu(_ context.Context, f
 	return graphql.NewScalarFieldContext("ResourceValues", field, false, false, "String")
 }
 
-func (ec *executionContext) _Secret_name(ctx context.Context, field graphql.CollectedField, obj *v13.Secret) (ret graphql.Marshaler) {
+func (ec *executionContext) _Secret_name(ctx context.Context, field graphql.CollectedField, obj *v14.Secret) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -20180,7 +23215,7 @@ func (ec *executionContext) fieldContext_Secret_name(_ context.Context, field gr
 	return graphql.NewScalarFieldContext("Secret", field, false, false, "String")
 }
 
-func (ec *executionContext) _Secret_namespace(ctx context.Context, field graphql.CollectedField, obj *v13.Secret) (ret graphql.Marshaler) {
+func (ec *executionContext) _Secret_namespace(ctx context.Context, field graphql.CollectedField, obj *v14.Secret) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -20203,7 +23238,7 @@ func (ec *executionContext) fieldContext_Secret_namespace(_ context.Context, fie
 	return graphql.NewScalarFieldContext("Secret", field, false, false, "String")
 }
 
-func (ec *executionContext) _Secret_data(ctx context.Context, field graphql.CollectedField, obj *v13.Secret) (ret graphql.Marshaler) {
+func (ec *executionContext) _Secret_data(ctx context.Context, field graphql.CollectedField, obj *v14.Secret) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -20226,7 +23261,7 @@ func (ec *executionContext) fieldContext_Secret_data(_ context.Context, field gr
 	return graphql.NewScalarFieldContext("Secret", field, true, true, "JSON")
 }
 
-func (ec *executionContext) _Secret_type(ctx context.Context, field graphql.CollectedField, obj *v13.Secret) (ret graphql.Marshaler) {
+func (ec *executionContext) _Secret_type(ctx context.Context, field graphql.CollectedField, obj *v14.Secret) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -20249,7 +23284,7 @@ func (ec *executionContext) fieldContext_Secret_type(_ context.Context, field gr
 	return graphql.NewScalarFieldContext("Secret", field, true, true, "String")
 }
 
-func (ec *executionContext) _Secret_creationTime(ctx context.Context, field graphql.CollectedField, obj *v13.Secret) (ret graphql.Marshaler) {
+func (ec *executionContext) _Secret_creationTime(ctx context.Context, field graphql.CollectedField, obj *v14.Secret) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -20272,7 +23307,7 @@ func (ec *executionContext) fieldContext_Secret_creationTime(_ context.Context, 
 	return graphql.NewScalarFieldContext("Secret", field, false, false, "Timestamp")
 }
 
-func (ec *executionContext) _Secret_labels(ctx context.Context, field graphql.CollectedField, obj *v13.Secret) (ret graphql.Marshaler) {
+func (ec *executionContext) _Secret_labels(ctx context.Context, field graphql.CollectedField, obj *v14.Secret) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -20295,7 +23330,7 @@ func (ec *executionContext) fieldContext_Secret_labels(_ context.Context, field 
 	return graphql.NewScalarFieldContext("Secret", field, true, true, "JSON")
 }
 
-func (ec *executionContext) _Secret_annotations(ctx context.Context, field graphql.CollectedField, obj *v13.Secret) (ret graphql.Marshaler) {
+func (ec *executionContext) _Secret_annotations(ctx context.Context, field graphql.CollectedField, obj *v14.Secret) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -20318,7 +23353,7 @@ func (ec *executionContext) fieldContext_Secret_annotations(_ context.Context, f
 	return graphql.NewScalarFieldContext("Secret", field, true, true, "JSON")
 }
 
-func (ec *executionContext) _Secret_json(ctx context.Context, field graphql.CollectedField, obj *v13.Secret) (ret graphql.Marshaler) {
+func (ec *executionContext) _Secret_json(ctx context.Context, field graphql.CollectedField, obj *v14.Secret) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -20341,7 +23376,7 @@ func (ec *executionContext) fieldContext_Secret_json(_ context.Context, field gr
 	return graphql.NewScalarFieldContext("Secret", field, true, true, "JSON")
 }
 
-func (ec *executionContext) _Service_name(ctx context.Context, field graphql.CollectedField, obj *v13.Service) (ret graphql.Marshaler) {
+func (ec *executionContext) _Service_name(ctx context.Context, field graphql.CollectedField, obj *v14.Service) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -20364,7 +23399,7 @@ func (ec *executionContext) fieldContext_Service_name(_ context.Context, field g
 	return graphql.NewScalarFieldContext("Service", field, false, false, "String")
 }
 
-func (ec *executionContext) _Service_clusterIP(ctx context.Context, field graphql.CollectedField, obj *v13.Service) (ret graphql.Marshaler) {
+func (ec *executionContext) _Service_clusterIP(ctx context.Context, field graphql.CollectedField, obj *v14.Service) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -20387,7 +23422,7 @@ func (ec *executionContext) fieldContext_Service_clusterIP(_ context.Context, fi
 	return graphql.NewScalarFieldContext("Service", field, true, true, "String")
 }
 
-func (ec *executionContext) _Service_creationTimestamp(ctx context.Context, field graphql.CollectedField, obj *v13.Service) (ret graphql.Marshaler) {
+func (ec *executionContext) _Service_creationTimestamp(ctx context.Context, field graphql.CollectedField, obj *v14.Service) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -20410,7 +23445,7 @@ func (ec *executionContext) fieldContext_Service_creationTimestamp(_ context.Con
 	return graphql.NewScalarFieldContext("Service", field, false, false, "Timestamp")
 }
 
-func (ec *executionContext) _Service_labels(ctx context.Context, field graphql.CollectedField, obj *v13.Service) (ret graphql.Marshaler) {
+func (ec *executionContext) _Service_labels(ctx context.Context, field graphql.CollectedField, obj *v14.Service) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -20433,7 +23468,7 @@ func (ec *executionContext) fieldContext_Service_labels(_ context.Context, field
 	return graphql.NewScalarFieldContext("Service", field, true, true, "Labels")
 }
 
-func (ec *executionContext) _Service_ports(ctx context.Context, field graphql.CollectedField, obj *v13.Service) (ret graphql.Marshaler) {
+func (ec *executionContext) _Service_ports(ctx context.Context, field graphql.CollectedField, obj *v14.Service) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -20445,7 +23480,7 @@ func (ec *executionContext) _Service_ports(ctx context.Context, field graphql.Co
 			return ec.Resolvers.Service().Ports(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []v13.ServicePort) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v []v14.ServicePort) graphql.Marshaler {
 			return ec.marshalNServicePort2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐServicePortᚄ(ctx, selections, v)
 		},
 		true,
@@ -20465,7 +23500,7 @@ func (ec *executionContext) fieldContext_Service_ports(_ context.Context, field 
 	return fc, nil
 }
 
-func (ec *executionContext) _Service_status(ctx context.Context, field graphql.CollectedField, obj *v13.Service) (ret graphql.Marshaler) {
+func (ec *executionContext) _Service_status(ctx context.Context, field graphql.CollectedField, obj *v14.Service) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -20477,7 +23512,7 @@ func (ec *executionContext) _Service_status(ctx context.Context, field graphql.C
 			return obj.Status, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v v13.ServiceStatus) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v v14.ServiceStatus) graphql.Marshaler {
 			return ec.marshalNServiceStatus2k8sᚗioᚋapiᚋcoreᚋv1ᚐServiceStatus(ctx, selections, v)
 		},
 		true,
@@ -20497,7 +23532,7 @@ func (ec *executionContext) fieldContext_Service_status(_ context.Context, field
 	return fc, nil
 }
 
-func (ec *executionContext) _Service_json(ctx context.Context, field graphql.CollectedField, obj *v13.Service) (ret graphql.Marshaler) {
+func (ec *executionContext) _Service_json(ctx context.Context, field graphql.CollectedField, obj *v14.Service) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -20520,7 +23555,7 @@ func (ec *executionContext) fieldContext_Service_json(_ context.Context, field g
 	return graphql.NewScalarFieldContext("Service", field, true, true, "JSON")
 }
 
-func (ec *executionContext) _Service_UID(ctx context.Context, field graphql.CollectedField, obj *v13.Service) (ret graphql.Marshaler) {
+func (ec *executionContext) _Service_UID(ctx context.Context, field graphql.CollectedField, obj *v14.Service) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -20624,7 +23659,7 @@ func (ec *executionContext) _ServiceBinding_secret(ctx context.Context, field gr
 			return ec.Resolvers.ServiceBinding().Secret(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v13.Secret) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v14.Secret) graphql.Marshaler {
 			return ec.marshalOSecret2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐSecret(ctx, selections, v)
 		},
 		true,
@@ -22010,7 +25045,7 @@ func (ec *executionContext) _ServiceEvent_service(ctx context.Context, field gra
 			return obj.Service, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v13.Service) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v14.Service) graphql.Marshaler {
 			return ec.marshalNService2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐService(ctx, selections, v)
 		},
 		true,
@@ -22451,6 +25486,148 @@ func (ec *executionContext) fieldContext_ServiceInstance_serviceBindingUsages(_ 
 		IsResolver: true,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_ServiceBindingUsage(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceInstanceConnection_edges(ctx context.Context, field graphql.CollectedField, obj *ServiceInstanceConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceInstanceConnection_edges(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Edges, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []ServiceInstanceEdge) graphql.Marshaler {
+			return ec.marshalNServiceInstanceEdge2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceInstanceEdgeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceInstanceConnection_edges(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceInstanceConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceInstanceEdge(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceInstanceConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *ServiceInstanceConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceInstanceConnection_pageInfo(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PageInfo, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *PageInfo) graphql.Marshaler {
+			return ec.marshalNPageInfo2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐPageInfo(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceInstanceConnection_pageInfo(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceInstanceConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PageInfo(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceInstanceConnection_totalCount(ctx context.Context, field graphql.CollectedField, obj *ServiceInstanceConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceInstanceConnection_totalCount(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TotalCount, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceInstanceConnection_totalCount(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceInstanceConnection", field, false, false, "Int")
+}
+
+func (ec *executionContext) _ServiceInstanceEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *ServiceInstanceEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceInstanceEdge_cursor(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Cursor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceInstanceEdge_cursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceInstanceEdge", field, false, false, "String")
+}
+
+func (ec *executionContext) _ServiceInstanceEdge_node(ctx context.Context, field graphql.CollectedField, obj *ServiceInstanceEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceInstanceEdge_node(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Node, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ServiceInstance) graphql.Marshaler {
+			return ec.marshalNServiceInstance2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceInstance(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceInstanceEdge_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceInstanceEdge",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceInstance(ctx, field)
 		},
 	}
 	return fc, nil
@@ -22897,7 +26074,7 @@ func (ec *executionContext) fieldContext_ServicePlan_assetGroup(_ context.Contex
 	return fc, nil
 }
 
-func (ec *executionContext) _ServicePort_name(ctx context.Context, field graphql.CollectedField, obj *v13.ServicePort) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServicePort_name(ctx context.Context, field graphql.CollectedField, obj *v14.ServicePort) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -22920,7 +26097,7 @@ func (ec *executionContext) fieldContext_ServicePort_name(_ context.Context, fie
 	return graphql.NewScalarFieldContext("ServicePort", field, false, false, "String")
 }
 
-func (ec *executionContext) _ServicePort_serviceProtocol(ctx context.Context, field graphql.CollectedField, obj *v13.ServicePort) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServicePort_serviceProtocol(ctx context.Context, field graphql.CollectedField, obj *v14.ServicePort) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -22943,7 +26120,7 @@ func (ec *executionContext) fieldContext_ServicePort_serviceProtocol(_ context.C
 	return graphql.NewScalarFieldContext("ServicePort", field, true, true, "ServiceProtocol")
 }
 
-func (ec *executionContext) _ServicePort_port(ctx context.Context, field graphql.CollectedField, obj *v13.ServicePort) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServicePort_port(ctx context.Context, field graphql.CollectedField, obj *v14.ServicePort) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -22966,7 +26143,7 @@ func (ec *executionContext) fieldContext_ServicePort_port(_ context.Context, fie
 	return graphql.NewScalarFieldContext("ServicePort", field, false, false, "Int")
 }
 
-func (ec *executionContext) _ServicePort_nodePort(ctx context.Context, field graphql.CollectedField, obj *v13.ServicePort) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServicePort_nodePort(ctx context.Context, field graphql.CollectedField, obj *v14.ServicePort) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -22989,7 +26166,7 @@ func (ec *executionContext) fieldContext_ServicePort_nodePort(_ context.Context,
 	return graphql.NewScalarFieldContext("ServicePort", field, false, false, "Int")
 }
 
-func (ec *executionContext) _ServicePort_targetPort(ctx context.Context, field graphql.CollectedField, obj *v13.ServicePort) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServicePort_targetPort(ctx context.Context, field graphql.CollectedField, obj *v14.ServicePort) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -23012,7 +26189,7 @@ func (ec *executionContext) fieldContext_ServicePort_targetPort(_ context.Contex
 	return graphql.NewScalarFieldContext("ServicePort", field, true, true, "Int")
 }
 
-func (ec *executionContext) _ServiceStatus_loadBalancer(ctx context.Context, field graphql.CollectedField, obj *v13.ServiceStatus) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceStatus_loadBalancer(ctx context.Context, field graphql.CollectedField, obj *v14.ServiceStatus) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -23024,7 +26201,7 @@ func (ec *executionContext) _ServiceStatus_loadBalancer(ctx context.Context, fie
 			return obj.LoadBalancer, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v v13.LoadBalancerStatus) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v v14.LoadBalancerStatus) graphql.Marshaler {
 			return ec.marshalNLoadBalancerStatus2k8sᚗioᚋapiᚋcoreᚋv1ᚐLoadBalancerStatus(ctx, selections, v)
 		},
 		true,
@@ -23044,7 +26221,7 @@ func (ec *executionContext) fieldContext_ServiceStatus_loadBalancer(_ context.Co
 	return fc, nil
 }
 
-func (ec *executionContext) _Subscriber_ref(ctx context.Context, field graphql.CollectedField, obj *v15.Destination) (ret graphql.Marshaler) {
+func (ec *executionContext) _Subscriber_ref(ctx context.Context, field graphql.CollectedField, obj *v16.Destination) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -23056,7 +26233,7 @@ func (ec *executionContext) _Subscriber_ref(ctx context.Context, field graphql.C
 			return obj.Ref, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v15.KReference) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v16.KReference) graphql.Marshaler {
 			return ec.marshalOSubscriberRef2ᚖknativeᚗdevᚋpkgᚋapisᚋduckᚋv1ᚐKReference(ctx, selections, v)
 		},
 		true,
@@ -23076,7 +26253,7 @@ func (ec *executionContext) fieldContext_Subscriber_ref(_ context.Context, field
 	return fc, nil
 }
 
-func (ec *executionContext) _Subscriber_uri(ctx context.Context, field graphql.CollectedField, obj *v15.Destination) (ret graphql.Marshaler) {
+func (ec *executionContext) _Subscriber_uri(ctx context.Context, field graphql.CollectedField, obj *v16.Destination) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -23099,7 +26276,7 @@ func (ec *executionContext) fieldContext_Subscriber_uri(_ context.Context, field
 	return graphql.NewScalarFieldContext("Subscriber", field, true, true, "URI")
 }
 
-func (ec *executionContext) _SubscriberRef_apiVersion(ctx context.Context, field graphql.CollectedField, obj *v15.KReference) (ret graphql.Marshaler) {
+func (ec *executionContext) _SubscriberRef_apiVersion(ctx context.Context, field graphql.CollectedField, obj *v16.KReference) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -23122,7 +26299,7 @@ func (ec *executionContext) fieldContext_SubscriberRef_apiVersion(_ context.Cont
 	return graphql.NewScalarFieldContext("SubscriberRef", field, false, false, "String")
 }
 
-func (ec *executionContext) _SubscriberRef_kind(ctx context.Context, field graphql.CollectedField, obj *v15.KReference) (ret graphql.Marshaler) {
+func (ec *executionContext) _SubscriberRef_kind(ctx context.Context, field graphql.CollectedField, obj *v16.KReference) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -23145,7 +26322,7 @@ func (ec *executionContext) fieldContext_SubscriberRef_kind(_ context.Context, f
 	return graphql.NewScalarFieldContext("SubscriberRef", field, false, false, "String")
 }
 
-func (ec *executionContext) _SubscriberRef_name(ctx context.Context, field graphql.CollectedField, obj *v15.KReference) (ret graphql.Marshaler) {
+func (ec *executionContext) _SubscriberRef_name(ctx context.Context, field graphql.CollectedField, obj *v16.KReference) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -23168,7 +26345,7 @@ func (ec *executionContext) fieldContext_SubscriberRef_name(_ context.Context, f
 	return graphql.NewScalarFieldContext("SubscriberRef", field, false, false, "String")
 }
 
-func (ec *executionContext) _SubscriberRef_namespace(ctx context.Context, field graphql.CollectedField, obj *v15.KReference) (ret graphql.Marshaler) {
+func (ec *executionContext) _SubscriberRef_namespace(ctx context.Context, field graphql.CollectedField, obj *v16.KReference) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -23761,6 +26938,226 @@ func (ec *executionContext) fieldContext_Trigger_status(_ context.Context, field
 	return fc, nil
 }
 
+func (ec *executionContext) _Trigger_broker(ctx context.Context, field graphql.CollectedField, obj *v11.Trigger) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Trigger_broker(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Trigger().Broker(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Trigger_broker(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Trigger", field, true, true, "String")
+}
+
+func (ec *executionContext) _Trigger_filterAttributes(ctx context.Context, field graphql.CollectedField, obj *v11.Trigger) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Trigger_filterAttributes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Trigger().FilterAttributes(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return ec.marshalNJSON2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Trigger_filterAttributes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Trigger", field, true, true, "JSON")
+}
+
+func (ec *executionContext) _Trigger_subscriber(ctx context.Context, field graphql.CollectedField, obj *v11.Trigger) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Trigger_subscriber(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Trigger().Subscriber(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v16.Destination) graphql.Marshaler {
+			return ec.marshalNSubscriber2ᚖknativeᚗdevᚋpkgᚋapisᚋduckᚋv1ᚐDestination(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Trigger_subscriber(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Trigger",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Subscriber(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _TriggerConnection_edges(ctx context.Context, field graphql.CollectedField, obj *TriggerConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TriggerConnection_edges(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Edges, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []TriggerEdge) graphql.Marshaler {
+			return ec.marshalNTriggerEdge2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐTriggerEdgeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TriggerConnection_edges(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "TriggerConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_TriggerEdge(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _TriggerConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *TriggerConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TriggerConnection_pageInfo(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PageInfo, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *PageInfo) graphql.Marshaler {
+			return ec.marshalNPageInfo2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐPageInfo(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TriggerConnection_pageInfo(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "TriggerConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PageInfo(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _TriggerConnection_totalCount(ctx context.Context, field graphql.CollectedField, obj *TriggerConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TriggerConnection_totalCount(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TotalCount, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TriggerConnection_totalCount(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TriggerConnection", field, false, false, "Int")
+}
+
+func (ec *executionContext) _TriggerEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *TriggerEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TriggerEdge_cursor(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Cursor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TriggerEdge_cursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TriggerEdge", field, false, false, "String")
+}
+
+func (ec *executionContext) _TriggerEdge_node(ctx context.Context, field graphql.CollectedField, obj *TriggerEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TriggerEdge_node(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Node, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v11.Trigger) graphql.Marshaler {
+			return ec.marshalNTrigger2ᚖknativeᚗdevᚋeventingᚋpkgᚋapisᚋeventingᚋv1ᚐTrigger(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TriggerEdge_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "TriggerEdge",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Trigger(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _TriggerEvent_type(ctx context.Context, field graphql.CollectedField, obj *TriggerEvent) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -23862,6 +27259,61 @@ func (ec *executionContext) fieldContext_TriggerSpec_filter(_ context.Context, f
 	return graphql.NewScalarFieldContext("TriggerSpec", field, true, true, "JSON")
 }
 
+func (ec *executionContext) _TriggerSpec_filters(ctx context.Context, field graphql.CollectedField, obj *v11.TriggerSpec) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TriggerSpec_filters(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.TriggerSpec().Filters(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []map[string]any) graphql.Marshaler {
+			return ec.marshalOJSON2ᚕmapᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_TriggerSpec_filters(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TriggerSpec", field, true, true, "JSON")
+}
+
+func (ec *executionContext) _TriggerSpec_delivery(ctx context.Context, field graphql.CollectedField, obj *v11.TriggerSpec) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TriggerSpec_delivery(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Delivery, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v12.DeliverySpec) graphql.Marshaler {
+			return ec.marshalODelivery2ᚖknativeᚗdevᚋeventingᚋpkgᚋapisᚋduckᚋv1ᚐDeliverySpec(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_TriggerSpec_delivery(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "TriggerSpec",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Delivery(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _TriggerSpec_port(ctx context.Context, field graphql.CollectedField, obj *v11.TriggerSpec) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -23920,7 +27372,7 @@ func (ec *executionContext) _TriggerSpec_subscriber(ctx context.Context, field g
 			return obj.Subscriber, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v v15.Destination) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v v16.Destination) graphql.Marshaler {
 			return ec.marshalNSubscriber2knativeᚗdevᚋpkgᚋapisᚋduckᚋv1ᚐDestination(ctx, selections, v)
 		},
 		true,
@@ -25365,6 +28817,300 @@ func UnmarshalApplicationServiceInput(ctx context.Context, raw any) (Application
 	return out, err
 }
 
+func (ec *executionContext) unmarshalInputConnectApplicationInput(ctx context.Context, obj any) (ConnectApplicationInput, error) {
+	var it ConnectApplicationInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"application", "namespace", "services", "function", "eventTypes", "broker"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "application":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("application"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Application = data
+		case "namespace":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("namespace"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Namespace = data
+		case "services":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("services"))
+			data, err := ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Services = data
+		case "function":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("function"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Function = data
+		case "eventTypes":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("eventTypes"))
+			data, err := ec.unmarshalOConnectEventTypeInput2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectEventTypeInputᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.EventTypes = data
+		case "broker":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("broker"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Broker = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalConnectApplicationInput unmarshals raw into the ConnectApplicationInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalConnectApplicationInput(ctx context.Context, raw any) (ConnectApplicationInput, error) {
+	var out ConnectApplicationInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "ConnectApplicationInput", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputConnectEventTypeInput(ctx context.Context, obj any) (ConnectEventTypeInput, error) {
+	var it ConnectEventTypeInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"type", "version"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "type":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("type"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Type = data
+		case "version":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("version"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Version = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalConnectEventTypeInput unmarshals raw into the ConnectEventTypeInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalConnectEventTypeInput(ctx context.Context, raw any) (ConnectEventTypeInput, error) {
+	var out ConnectEventTypeInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "ConnectEventTypeInput", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputConnectionFilter(ctx context.Context, obj any) (ConnectionFilter, error) {
+	var it ConnectionFilter
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"labelSelector", "text"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "labelSelector":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("labelSelector"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.LabelSelector = data
+		case "text":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("text"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Text = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalConnectionFilter unmarshals raw into the ConnectionFilter input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalConnectionFilter(ctx context.Context, raw any) (ConnectionFilter, error) {
+	var out ConnectionFilter
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "ConnectionFilter", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputConnectionOrder(ctx context.Context, obj any) (ConnectionOrder, error) {
+	var it ConnectionOrder
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"field", "direction"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "field":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("field"))
+			data, err := ec.unmarshalNConnectionOrderField2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionOrderField(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Field = data
+		case "direction":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("direction"))
+			data, err := ec.unmarshalOOrderDirection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐOrderDirection(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Direction = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalConnectionOrder unmarshals raw into the ConnectionOrder input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalConnectionOrder(ctx context.Context, raw any) (ConnectionOrder, error) {
+	var out ConnectionOrder
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "ConnectionOrder", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputDeliveryInput(ctx context.Context, obj any) (DeliveryInput, error) {
+	var it DeliveryInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"retry", "backoffPolicy", "backoffDelay", "timeout", "deadLetterSink"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "retry":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("retry"))
+			data, err := ec.unmarshalOInt2ᚖint(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Retry = data
+		case "backoffPolicy":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("backoffPolicy"))
+			data, err := ec.unmarshalOBackoffPolicy2ᚖknativeᚗdevᚋeventingᚋpkgᚋapisᚋduckᚋv1ᚐBackoffPolicyType(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.BackoffPolicy = data
+		case "backoffDelay":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("backoffDelay"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.BackoffDelay = data
+		case "timeout":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("timeout"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Timeout = data
+		case "deadLetterSink":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("deadLetterSink"))
+			data, err := ec.unmarshalOSubscriberInput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐSubscriberInput(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.DeadLetterSink = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalDeliveryInput unmarshals raw into the DeliveryInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalDeliveryInput(ctx context.Context, raw any) (DeliveryInput, error) {
+	var out DeliveryInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "DeliveryInput", raw, &out)
+	return out, err
+}
+
 func (ec *executionContext) unmarshalInputFunctionEnvInput(ctx context.Context, obj any) (FunctionEnvInput, error) {
 	var it FunctionEnvInput
 	if obj == nil {
@@ -25999,7 +29745,7 @@ func (ec *executionContext) unmarshalInputSubscriberInput(ctx context.Context, o
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"ref", "port", "path"}
+	fieldsInOrder := [...]string{"ref", "uri", "port", "path"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -26008,11 +29754,18 @@ func (ec *executionContext) unmarshalInputSubscriberInput(ctx context.Context, o
 		switch k {
 		case "ref":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("ref"))
-			data, err := ec.unmarshalNSubscriberRefInput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐSubscriberRefInput(ctx, v)
+			data, err := ec.unmarshalOSubscriberRefInput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐSubscriberRefInput(ctx, v)
 			if err != nil {
 				return it, err
 			}
 			it.Ref = data
+		case "uri":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("uri"))
+			data, err := ec.unmarshalOURI2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.URI = data
 		case "port":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("port"))
 			data, err := ec.unmarshalOPort2ᚖuint32(ctx, v)
@@ -26118,7 +29871,7 @@ func (ec *executionContext) unmarshalInputTriggerCreateInput(ctx context.Context
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"name", "broker", "filterAttributes", "subscriber"}
+	fieldsInOrder := [...]string{"name", "namespace", "broker", "filterAttributes", "filters", "delivery", "subscriber"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -26132,6 +29885,13 @@ func (ec *executionContext) unmarshalInputTriggerCreateInput(ctx context.Context
 				return it, err
 			}
 			it.Name = data
+		case "namespace":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("namespace"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Namespace = data
 		case "broker":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("broker"))
 			data, err := ec.unmarshalNString2string(ctx, v)
@@ -26146,6 +29906,20 @@ func (ec *executionContext) unmarshalInputTriggerCreateInput(ctx context.Context
 				return it, err
 			}
 			it.FilterAttributes = data
+		case "filters":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("filters"))
+			data, err := ec.unmarshalOTriggerFilterInput2ᚕknativeᚗdevᚋeventingᚋpkgᚋapisᚋeventingᚋv1ᚐSubscriptionsAPIFilterᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Filters = data
+		case "delivery":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("delivery"))
+			data, err := ec.unmarshalODeliveryInput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐDeliveryInput(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Delivery = data
 		case "subscriber":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("subscriber"))
 			data, err := ec.unmarshalNSubscriberInput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐSubscriberInput(ctx, v)
@@ -26167,6 +29941,90 @@ func (ec *executionContext) unmarshalInputTriggerCreateInput(ctx context.Context
 func UnmarshalTriggerCreateInput(ctx context.Context, raw any) (TriggerCreateInput, error) {
 	var out TriggerCreateInput
 	err := graphql.UnmarshalNamedInputFromContext(ctx, "TriggerCreateInput", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputTriggerFilterInput(ctx context.Context, obj any) (v11.SubscriptionsAPIFilter, error) {
+	var it v11.SubscriptionsAPIFilter
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"exact", "prefix", "suffix", "all", "any", "not", "cesql"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "exact":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("exact"))
+			data, err := ec.unmarshalOLabels2map(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Exact = data
+		case "prefix":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("prefix"))
+			data, err := ec.unmarshalOLabels2map(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Prefix = data
+		case "suffix":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("suffix"))
+			data, err := ec.unmarshalOLabels2map(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Suffix = data
+		case "all":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("all"))
+			data, err := ec.unmarshalOTriggerFilterInput2ᚕknativeᚗdevᚋeventingᚋpkgᚋapisᚋeventingᚋv1ᚐSubscriptionsAPIFilterᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.All = data
+		case "any":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("any"))
+			data, err := ec.unmarshalOTriggerFilterInput2ᚕknativeᚗdevᚋeventingᚋpkgᚋapisᚋeventingᚋv1ᚐSubscriptionsAPIFilterᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Any = data
+		case "not":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("not"))
+			data, err := ec.unmarshalOTriggerFilterInput2ᚖknativeᚗdevᚋeventingᚋpkgᚋapisᚋeventingᚋv1ᚐSubscriptionsAPIFilter(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Not = data
+		case "cesql":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("cesql"))
+			data, err := ec.unmarshalOString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.CESQL = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalTriggerFilterInput unmarshals raw into the TriggerFilterInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalTriggerFilterInput(ctx context.Context, raw any) (v11.SubscriptionsAPIFilter, error) {
+	var out v11.SubscriptionsAPIFilter
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "TriggerFilterInput", raw, &out)
 	return out, err
 }
 
@@ -26236,6 +30094,93 @@ func (ec *executionContext) _Application(ctx context.Context, sel ast.SelectionS
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Application_compassMetadata(ctx, field, obj)
 				})
+		case "eventTypes":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Application_eventTypes(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var applicationConnectionImplementors = []string{"ApplicationConnection"}
+
+func (ec *executionContext) _ApplicationConnection(ctx context.Context, sel ast.SelectionSet, obj *ApplicationConnection) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, applicationConnectionImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ApplicationConnection")
+		case "edges":
+			out.Values[i] = ec._ApplicationConnection_edges(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "pageInfo":
+			out.Values[i] = ec._ApplicationConnection_pageInfo(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "totalCount":
+			out.Values[i] = ec._ApplicationConnection_totalCount(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var applicationEdgeImplementors = []string{"ApplicationEdge"}
+
+func (ec *executionContext) _ApplicationEdge(ctx context.Context, sel ast.SelectionSet, obj *ApplicationEdge) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, applicationEdgeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ApplicationEdge")
+		case "cursor":
+			out.Values[i] = ec._ApplicationEdge_cursor(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "node":
+			out.Values[i] = ec._ApplicationEdge_node(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -26811,6 +30756,93 @@ func (ec *executionContext) _Broker(ctx context.Context, sel ast.SelectionSet, o
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Broker_triggers(ctx, field, obj)
 				})
+		case "delivery":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Broker_delivery(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var brokerConnectionImplementors = []string{"BrokerConnection"}
+
+func (ec *executionContext) _BrokerConnection(ctx context.Context, sel ast.SelectionSet, obj *BrokerConnection) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, brokerConnectionImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("BrokerConnection")
+		case "edges":
+			out.Values[i] = ec._BrokerConnection_edges(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "pageInfo":
+			out.Values[i] = ec._BrokerConnection_pageInfo(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "totalCount":
+			out.Values[i] = ec._BrokerConnection_totalCount(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var brokerEdgeImplementors = []string{"BrokerEdge"}
+
+func (ec *executionContext) _BrokerEdge(ctx context.Context, sel ast.SelectionSet, obj *BrokerEdge) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, brokerEdgeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("BrokerEdge")
+		case "cursor":
+			out.Values[i] = ec._BrokerEdge_cursor(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "node":
+			out.Values[i] = ec._BrokerEdge_node(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -27400,6 +31432,103 @@ func (ec *executionContext) _Condition(ctx context.Context, sel ast.SelectionSet
 	return out
 }
 
+var connectApplicationOutputImplementors = []string{"ConnectApplicationOutput"}
+
+func (ec *executionContext) _ConnectApplicationOutput(ctx context.Context, sel ast.SelectionSet, obj *ConnectApplicationOutput) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, connectApplicationOutputImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ConnectApplicationOutput")
+		case "application":
+			out.Values[i] = ec._ConnectApplicationOutput_application(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "namespace":
+			out.Values[i] = ec._ConnectApplicationOutput_namespace(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "objects":
+			out.Values[i] = ec._ConnectApplicationOutput_objects(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "path":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ConnectApplicationOutput_path(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var connectedObjectImplementors = []string{"ConnectedObject"}
+
+func (ec *executionContext) _ConnectedObject(ctx context.Context, sel ast.SelectionSet, obj *ConnectedObject) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, connectedObjectImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ConnectedObject")
+		case "kind":
+			out.Values[i] = ec._ConnectedObject_kind(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "namespace":
+			out.Values[i] = ec._ConnectedObject_namespace(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "name":
+			out.Values[i] = ec._ConnectedObject_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "outcome":
+			out.Values[i] = ec._ConnectedObject_outcome(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var connectorServiceImplementors = []string{"ConnectorService"}
 
 func (ec *executionContext) _ConnectorService(ctx context.Context, sel ast.SelectionSet, obj *ConnectorService) graphql.Marshaler {
@@ -27435,7 +31564,7 @@ func (ec *executionContext) _ConnectorService(ctx context.Context, sel ast.Selec
 
 var containerImplementors = []string{"Container"}
 
-func (ec *executionContext) _Container(ctx context.Context, sel ast.SelectionSet, obj *v13.Container) graphql.Marshaler {
+func (ec *executionContext) _Container(ctx context.Context, sel ast.SelectionSet, obj *v14.Container) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, containerImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -27628,9 +31757,62 @@ func (ec *executionContext) _DeleteServiceBindingOutput(ctx context.Context, sel
 	return out
 }
 
+var deliveryImplementors = []string{"Delivery"}
+
+func (ec *executionContext) _Delivery(ctx context.Context, sel ast.SelectionSet, obj *v12.DeliverySpec) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, deliveryImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Delivery")
+		case "retry":
+			out.Values[i] = ec._Delivery_retry(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "backoffPolicy":
+			out.Values[i] = ec._Delivery_backoffPolicy(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "backoffDelay":
+			out.Values[i] = ec._Delivery_backoffDelay(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "timeout":
+			out.Values[i] = ec._Delivery_timeout(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "deadLetterSink":
+			out.Values[i] = ec._Delivery_deadLetterSink(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var deploymentImplementors = []string{"Deployment"}
 
-func (ec *executionContext) _Deployment(ctx context.Context, sel ast.SelectionSet, obj *v12.Deployment) graphql.Marshaler {
+func (ec *executionContext) _Deployment(ctx context.Context, sel ast.SelectionSet, obj *v13.Deployment) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, deploymentImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -27696,7 +31878,7 @@ func (ec *executionContext) _Deployment(ctx context.Context, sel ast.SelectionSe
 
 var deploymentConditionImplementors = []string{"DeploymentCondition"}
 
-func (ec *executionContext) _DeploymentCondition(ctx context.Context, sel ast.SelectionSet, obj *v12.DeploymentCondition) graphql.Marshaler {
+func (ec *executionContext) _DeploymentCondition(ctx context.Context, sel ast.SelectionSet, obj *v13.DeploymentCondition) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, deploymentConditionImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -27756,7 +31938,7 @@ func (ec *executionContext) _DeploymentCondition(ctx context.Context, sel ast.Se
 
 var deploymentStatusImplementors = []string{"DeploymentStatus"}
 
-func (ec *executionContext) _DeploymentStatus(ctx context.Context, sel ast.SelectionSet, obj *v12.DeploymentStatus) graphql.Marshaler {
+func (ec *executionContext) _DeploymentStatus(ctx context.Context, sel ast.SelectionSet, obj *v13.DeploymentStatus) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, deploymentStatusImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -27982,6 +32164,64 @@ func (ec *executionContext) _EventActivationEvent(ctx context.Context, sel ast.S
 	return out
 }
 
+var eventTypeImplementors = []string{"EventType"}
+
+func (ec *executionContext) _EventType(ctx context.Context, sel ast.SelectionSet, obj *EventType) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, eventTypeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("EventType")
+		case "application":
+			out.Values[i] = ec._EventType_application(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "service":
+			out.Values[i] = ec._EventType_service(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "type":
+			out.Values[i] = ec._EventType_type(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "version":
+			out.Values[i] = ec._EventType_version(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "description":
+			out.Values[i] = ec._EventType_description(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "schema":
+			out.Values[i] = ec._EventType_schema(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var fileImplementors = []string{"File"}
 
 func (ec *executionContext) _File(ctx context.Context, sel ast.SelectionSet, obj *File) graphql.Marshaler {
@@ -28138,7 +32378,7 @@ func (ec *executionContext) _Function(ctx context.Context, sel ast.SelectionSet,
 
 var functionEnvImplementors = []string{"FunctionEnv"}
 
-func (ec *executionContext) _FunctionEnv(ctx context.Context, sel ast.SelectionSet, obj *v13.EnvVar) graphql.Marshaler {
+func (ec *executionContext) _FunctionEnv(ctx context.Context, sel ast.SelectionSet, obj *v14.EnvVar) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, functionEnvImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -28470,7 +32710,7 @@ func (ec *executionContext) _FunctionStatus(ctx context.Context, sel ast.Selecti
 
 var limitRangeImplementors = []string{"LimitRange"}
 
-func (ec *executionContext) _LimitRange(ctx context.Context, sel ast.SelectionSet, obj *v13.LimitRange) graphql.Marshaler {
+func (ec *executionContext) _LimitRange(ctx context.Context, sel ast.SelectionSet, obj *v14.LimitRange) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, limitRangeImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -28514,7 +32754,7 @@ func (ec *executionContext) _LimitRange(ctx context.Context, sel ast.SelectionSe
 
 var limitRangeItemImplementors = []string{"LimitRangeItem"}
 
-func (ec *executionContext) _LimitRangeItem(ctx context.Context, sel ast.SelectionSet, obj *v13.LimitRangeItem) graphql.Marshaler {
+func (ec *executionContext) _LimitRangeItem(ctx context.Context, sel ast.SelectionSet, obj *v14.LimitRangeItem) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, limitRangeItemImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -28565,7 +32805,7 @@ func (ec *executionContext) _LimitRangeItem(ctx context.Context, sel ast.Selecti
 
 var limitRangeSpecImplementors = []string{"LimitRangeSpec"}
 
-func (ec *executionContext) _LimitRangeSpec(ctx context.Context, sel ast.SelectionSet, obj *v13.LimitRangeSpec) graphql.Marshaler {
+func (ec *executionContext) _LimitRangeSpec(ctx context.Context, sel ast.SelectionSet, obj *v14.LimitRangeSpec) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, limitRangeSpecImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -28599,7 +32839,7 @@ func (ec *executionContext) _LimitRangeSpec(ctx context.Context, sel ast.Selecti
 
 var loadBalancerIngressImplementors = []string{"LoadBalancerIngress"}
 
-func (ec *executionContext) _LoadBalancerIngress(ctx context.Context, sel ast.SelectionSet, obj *v13.LoadBalancerIngress) graphql.Marshaler {
+func (ec *executionContext) _LoadBalancerIngress(ctx context.Context, sel ast.SelectionSet, obj *v14.LoadBalancerIngress) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, loadBalancerIngressImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -28637,7 +32877,7 @@ func (ec *executionContext) _LoadBalancerIngress(ctx context.Context, sel ast.Se
 
 var loadBalancerStatusImplementors = []string{"LoadBalancerStatus"}
 
-func (ec *executionContext) _LoadBalancerStatus(ctx context.Context, sel ast.SelectionSet, obj *v13.LoadBalancerStatus) graphql.Marshaler {
+func (ec *executionContext) _LoadBalancerStatus(ctx context.Context, sel ast.SelectionSet, obj *v14.LoadBalancerStatus) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, loadBalancerStatusImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -29146,6 +33386,20 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
+		case "deleteManyTriggers":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_deleteManyTriggers(ctx, field)
+			})
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "connectApplication":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_connectApplication(ctx, field)
+			})
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -29165,7 +33419,7 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 
 var namespaceImplementors = []string{"Namespace"}
 
-func (ec *executionContext) _Namespace(ctx context.Context, sel ast.SelectionSet, obj *v13.Namespace) graphql.Marshaler {
+func (ec *executionContext) _Namespace(ctx context.Context, sel ast.SelectionSet, obj *v14.Namespace) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, namespaceImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -29232,6 +33486,87 @@ func (ec *executionContext) _Namespace(ctx context.Context, sel ast.SelectionSet
 	return out
 }
 
+var namespaceConnectionImplementors = []string{"NamespaceConnection"}
+
+func (ec *executionContext) _NamespaceConnection(ctx context.Context, sel ast.SelectionSet, obj *NamespaceConnection) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, namespaceConnectionImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("NamespaceConnection")
+		case "edges":
+			out.Values[i] = ec._NamespaceConnection_edges(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "pageInfo":
+			out.Values[i] = ec._NamespaceConnection_pageInfo(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "totalCount":
+			out.Values[i] = ec._NamespaceConnection_totalCount(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var namespaceEdgeImplementors = []string{"NamespaceEdge"}
+
+func (ec *executionContext) _NamespaceEdge(ctx context.Context, sel ast.SelectionSet, obj *NamespaceEdge) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, namespaceEdgeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("NamespaceEdge")
+		case "cursor":
+			out.Values[i] = ec._NamespaceEdge_cursor(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "node":
+			out.Values[i] = ec._NamespaceEdge_node(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var namespaceEventImplementors = []string{"NamespaceEvent"}
 
 func (ec *executionContext) _NamespaceEvent(ctx context.Context, sel ast.SelectionSet, obj *NamespaceEvent) graphql.Marshaler {
@@ -29272,7 +33607,7 @@ func (ec *executionContext) _NamespaceEvent(ctx context.Context, sel ast.Selecti
 
 var namespaceListItemImplementors = []string{"NamespaceListItem"}
 
-func (ec *executionContext) _NamespaceListItem(ctx context.Context, sel ast.SelectionSet, obj *v13.Namespace) graphql.Marshaler {
+func (ec *executionContext) _NamespaceListItem(ctx context.Context, sel ast.SelectionSet, obj *v14.Namespace) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, namespaceListItemImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -29341,7 +33676,7 @@ func (ec *executionContext) _NamespaceListItem(ctx context.Context, sel ast.Sele
 
 var namespaceMutationOutputImplementors = []string{"NamespaceMutationOutput"}
 
-func (ec *executionContext) _NamespaceMutationOutput(ctx context.Context, sel ast.SelectionSet, obj *v13.Namespace) graphql.Marshaler {
+func (ec *executionContext) _NamespaceMutationOutput(ctx context.Context, sel ast.SelectionSet, obj *v14.Namespace) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, namespaceMutationOutputImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -29448,9 +33783,57 @@ func (ec *executionContext) _NavigationNode(ctx context.Context, sel ast.Selecti
 	return out
 }
 
+var pageInfoImplementors = []string{"PageInfo"}
+
+func (ec *executionContext) _PageInfo(ctx context.Context, sel ast.SelectionSet, obj *PageInfo) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, pageInfoImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("PageInfo")
+		case "hasNextPage":
+			out.Values[i] = ec._PageInfo_hasNextPage(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "hasPreviousPage":
+			out.Values[i] = ec._PageInfo_hasPreviousPage(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "startCursor":
+			out.Values[i] = ec._PageInfo_startCursor(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "endCursor":
+			out.Values[i] = ec._PageInfo_endCursor(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var podImplementors = []string{"Pod"}
 
-func (ec *executionContext) _Pod(ctx context.Context, sel ast.SelectionSet, obj *v13.Pod) graphql.Marshaler {
+func (ec *executionContext) _Pod(ctx context.Context, sel ast.SelectionSet, obj *v14.Pod) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, podImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -29558,6 +33941,12 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_applications(ctx, field)
 				})
+		case "applicationsConnection":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_applicationsConnection(ctx, field)
+				})
 		case "eventActivations":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
 				true, true,
@@ -29648,6 +34037,12 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_serviceBindingUsages(ctx, field)
 				})
+		case "serviceInstancesConnection":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_serviceInstancesConnection(ctx, field)
+				})
 		case "namespace":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
 				true, false,
@@ -29659,6 +34054,12 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				true, true,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_namespaces(ctx, field)
+				})
+		case "namespacesConnection":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_namespacesConnection(ctx, field)
 				})
 		case "resourceQuotas":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
@@ -29738,6 +34139,12 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_triggers(ctx, field)
 				})
+		case "triggersConnection":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_triggersConnection(ctx, field)
+				})
 		case "brokers":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
 				true, true,
@@ -29749,6 +34156,18 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_broker(ctx, field)
+				})
+		case "brokersConnection":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_brokersConnection(ctx, field)
+				})
+		case "eventTypes":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_eventTypes(ctx, field)
 				})
 		case "meshStatus":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
@@ -29870,7 +34289,7 @@ func (ec *executionContext) _ResourceLimits(ctx context.Context, sel ast.Selecti
 
 var resourceQuotaImplementors = []string{"ResourceQuota"}
 
-func (ec *executionContext) _ResourceQuota(ctx context.Context, sel ast.SelectionSet, obj *v13.ResourceQuota) graphql.Marshaler {
+func (ec *executionContext) _ResourceQuota(ctx context.Context, sel ast.SelectionSet, obj *v14.ResourceQuota) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, resourceQuotaImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -29957,7 +34376,7 @@ func (ec *executionContext) _ResourceQuotaHard(ctx context.Context, sel ast.Sele
 
 var resourceQuotaSpecImplementors = []string{"ResourceQuotaSpec"}
 
-func (ec *executionContext) _ResourceQuotaSpec(ctx context.Context, sel ast.SelectionSet, obj *v13.ResourceQuotaSpec) graphql.Marshaler {
+func (ec *executionContext) _ResourceQuotaSpec(ctx context.Context, sel ast.SelectionSet, obj *v14.ResourceQuotaSpec) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, resourceQuotaSpecImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -29991,7 +34410,7 @@ func (ec *executionContext) _ResourceQuotaSpec(ctx context.Context, sel ast.Sele
 
 var resourceRuleImplementors = []string{"ResourceRule"}
 
-func (ec *executionContext) _ResourceRule(ctx context.Context, sel ast.SelectionSet, obj *v14.ResourceRule) graphql.Marshaler {
+func (ec *executionContext) _ResourceRule(ctx context.Context, sel ast.SelectionSet, obj *v15.ResourceRule) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, resourceRuleImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -30072,7 +34491,7 @@ func (ec *executionContext) _ResourceValues(ctx context.Context, sel ast.Selecti
 
 var secretImplementors = []string{"Secret"}
 
-func (ec *executionContext) _Secret(ctx context.Context, sel ast.SelectionSet, obj *v13.Secret) graphql.Marshaler {
+func (ec *executionContext) _Secret(ctx context.Context, sel ast.SelectionSet, obj *v14.Secret) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, secretImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -30145,7 +34564,7 @@ func (ec *executionContext) _Secret(ctx context.Context, sel ast.SelectionSet, o
 
 var serviceImplementors = []string{"Service"}
 
-func (ec *executionContext) _Service(ctx context.Context, sel ast.SelectionSet, obj *v13.Service) graphql.Marshaler {
+func (ec *executionContext) _Service(ctx context.Context, sel ast.SelectionSet, obj *v14.Service) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, serviceImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -31011,6 +35430,87 @@ func (ec *executionContext) _ServiceInstance(ctx context.Context, sel ast.Select
 	return out
 }
 
+var serviceInstanceConnectionImplementors = []string{"ServiceInstanceConnection"}
+
+func (ec *executionContext) _ServiceInstanceConnection(ctx context.Context, sel ast.SelectionSet, obj *ServiceInstanceConnection) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceInstanceConnectionImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceInstanceConnection")
+		case "edges":
+			out.Values[i] = ec._ServiceInstanceConnection_edges(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "pageInfo":
+			out.Values[i] = ec._ServiceInstanceConnection_pageInfo(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "totalCount":
+			out.Values[i] = ec._ServiceInstanceConnection_totalCount(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var serviceInstanceEdgeImplementors = []string{"ServiceInstanceEdge"}
+
+func (ec *executionContext) _ServiceInstanceEdge(ctx context.Context, sel ast.SelectionSet, obj *ServiceInstanceEdge) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceInstanceEdgeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceInstanceEdge")
+		case "cursor":
+			out.Values[i] = ec._ServiceInstanceEdge_cursor(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "node":
+			out.Values[i] = ec._ServiceInstanceEdge_node(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var serviceInstanceEventImplementors = []string{"ServiceInstanceEvent"}
 
 func (ec *executionContext) _ServiceInstanceEvent(ctx context.Context, sel ast.SelectionSet, obj *ServiceInstanceEvent) graphql.Marshaler {
@@ -31223,7 +35723,7 @@ func (ec *executionContext) _ServicePlan(ctx context.Context, sel ast.SelectionS
 
 var servicePortImplementors = []string{"ServicePort"}
 
-func (ec *executionContext) _ServicePort(ctx context.Context, sel ast.SelectionSet, obj *v13.ServicePort) graphql.Marshaler {
+func (ec *executionContext) _ServicePort(ctx context.Context, sel ast.SelectionSet, obj *v14.ServicePort) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, servicePortImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -31278,7 +35778,7 @@ func (ec *executionContext) _ServicePort(ctx context.Context, sel ast.SelectionS
 
 var serviceStatusImplementors = []string{"ServiceStatus"}
 
-func (ec *executionContext) _ServiceStatus(ctx context.Context, sel ast.SelectionSet, obj *v13.ServiceStatus) graphql.Marshaler {
+func (ec *executionContext) _ServiceStatus(ctx context.Context, sel ast.SelectionSet, obj *v14.ServiceStatus) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, serviceStatusImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -31311,7 +35811,7 @@ func (ec *executionContext) _ServiceStatus(ctx context.Context, sel ast.Selectio
 
 var subscriberImplementors = []string{"Subscriber"}
 
-func (ec *executionContext) _Subscriber(ctx context.Context, sel ast.SelectionSet, obj *v15.Destination) graphql.Marshaler {
+func (ec *executionContext) _Subscriber(ctx context.Context, sel ast.SelectionSet, obj *v16.Destination) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, subscriberImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -31350,7 +35850,7 @@ func (ec *executionContext) _Subscriber(ctx context.Context, sel ast.SelectionSe
 
 var subscriberRefImplementors = []string{"SubscriberRef"}
 
-func (ec *executionContext) _SubscriberRef(ctx context.Context, sel ast.SelectionSet, obj *v15.KReference) graphql.Marshaler {
+func (ec *executionContext) _SubscriberRef(ctx context.Context, sel ast.SelectionSet, obj *v16.KReference) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, subscriberRefImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -31450,20 +35950,119 @@ func (ec *executionContext) _Trigger(ctx context.Context, sel ast.SelectionSet, 
 		case "name":
 			out.Values[i] = ec._Trigger_name(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "namespace":
 			out.Values[i] = ec._Trigger_namespace(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "spec":
 			out.Values[i] = ec._Trigger_spec(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "status":
 			out.Values[i] = ec._Trigger_status(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "broker":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Trigger_broker(ctx, field, obj)
+				})
+		case "filterAttributes":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Trigger_filterAttributes(ctx, field, obj)
+				})
+		case "subscriber":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Trigger_subscriber(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var triggerConnectionImplementors = []string{"TriggerConnection"}
+
+func (ec *executionContext) _TriggerConnection(ctx context.Context, sel ast.SelectionSet, obj *TriggerConnection) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, triggerConnectionImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("TriggerConnection")
+		case "edges":
+			out.Values[i] = ec._TriggerConnection_edges(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "pageInfo":
+			out.Values[i] = ec._TriggerConnection_pageInfo(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "totalCount":
+			out.Values[i] = ec._TriggerConnection_totalCount(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var triggerEdgeImplementors = []string{"TriggerEdge"}
+
+func (ec *executionContext) _TriggerEdge(ctx context.Context, sel ast.SelectionSet, obj *TriggerEdge) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, triggerEdgeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("TriggerEdge")
+		case "cursor":
+			out.Values[i] = ec._TriggerEdge_cursor(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "node":
+			out.Values[i] = ec._TriggerEdge_node(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -31544,6 +36143,17 @@ func (ec *executionContext) _TriggerSpec(ctx context.Context, sel ast.SelectionS
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._TriggerSpec_filter(ctx, field, obj)
 				})
+		case "filters":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._TriggerSpec_filters(ctx, field, obj)
+				})
+		case "delivery":
+			out.Values[i] = ec._TriggerSpec_delivery(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
 		case "port":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
 				true, true,
@@ -32117,6 +36727,34 @@ func (ec *executionContext) marshalNApplication2ᚖgithubᚗcomᚋkymaᚑeventme
 	return ec._Application(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalNApplicationConnection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐApplicationConnection(ctx context.Context, sel ast.SelectionSet, v *ApplicationConnection) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ApplicationConnection!")
+		return graphql.Null
+	}
+	return ec._ApplicationConnection(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNApplicationEdge2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐApplicationEdge(ctx context.Context, sel ast.SelectionSet, v ApplicationEdge) graphql.Marshaler {
+	return ec._ApplicationEdge(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNApplicationEdge2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐApplicationEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []ApplicationEdge) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNApplicationEdge2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐApplicationEdge(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) marshalNApplicationEntry2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋapplicationconnectorᚋv1alpha1ᚐEntry(ctx context.Context, sel ast.SelectionSet, v v1alpha1.Entry) graphql.Marshaler {
 	return ec._ApplicationEntry(ctx, sel, &v)
 }
@@ -32306,6 +36944,34 @@ func (ec *executionContext) marshalNBroker2ᚖknativeᚗdevᚋeventingᚋpkgᚋa
 	return ec._Broker(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalNBrokerConnection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐBrokerConnection(ctx context.Context, sel ast.SelectionSet, v *BrokerConnection) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "BrokerConnection!")
+		return graphql.Null
+	}
+	return ec._BrokerConnection(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNBrokerEdge2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐBrokerEdge(ctx context.Context, sel ast.SelectionSet, v BrokerEdge) graphql.Marshaler {
+	return ec._BrokerEdge(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNBrokerEdge2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐBrokerEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []BrokerEdge) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNBrokerEdge2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐBrokerEdge(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) marshalNBrokerEvent2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐBrokerEvent(ctx context.Context, sel ast.SelectionSet, v *BrokerEvent) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "BrokerEvent!")
@@ -32465,6 +37131,56 @@ func (ec *executionContext) marshalNCondition2ᚕknativeᚗdevᚋpkgᚋapisᚐCo
 	return ret
 }
 
+func (ec *executionContext) unmarshalNConnectApplicationInput2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectApplicationInput(ctx context.Context, v any) (ConnectApplicationInput, error) {
+	res, err := ec.unmarshalInputConnectApplicationInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalNConnectEventTypeInput2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectEventTypeInput(ctx context.Context, v any) (ConnectEventTypeInput, error) {
+	res, err := ec.unmarshalInputConnectEventTypeInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalNConnectOutcome2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectOutcome(ctx context.Context, v any) (ConnectOutcome, error) {
+	var res ConnectOutcome
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNConnectOutcome2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectOutcome(ctx context.Context, sel ast.SelectionSet, v ConnectOutcome) graphql.Marshaler {
+	return v
+}
+
+func (ec *executionContext) marshalNConnectedObject2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectedObject(ctx context.Context, sel ast.SelectionSet, v ConnectedObject) graphql.Marshaler {
+	return ec._ConnectedObject(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNConnectedObject2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectedObjectᚄ(ctx context.Context, sel ast.SelectionSet, v []ConnectedObject) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNConnectedObject2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectedObject(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) unmarshalNConnectionOrderField2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionOrderField(ctx context.Context, v any) (ConnectionOrderField, error) {
+	var res ConnectionOrderField
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNConnectionOrderField2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionOrderField(ctx context.Context, sel ast.SelectionSet, v ConnectionOrderField) graphql.Marshaler {
+	return v
+}
+
 func (ec *executionContext) marshalNConnectorService2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectorService(ctx context.Context, sel ast.SelectionSet, v *ConnectorService) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "ConnectorService!")
@@ -32473,11 +37189,11 @@ func (ec *executionContext) marshalNConnectorService2ᚖgithubᚗcomᚋkymaᚑev
 	return ec._ConnectorService(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNContainer2k8sᚗioᚋapiᚋcoreᚋv1ᚐContainer(ctx context.Context, sel ast.SelectionSet, v v13.Container) graphql.Marshaler {
+func (ec *executionContext) marshalNContainer2k8sᚗioᚋapiᚋcoreᚋv1ᚐContainer(ctx context.Context, sel ast.SelectionSet, v v14.Container) graphql.Marshaler {
 	return ec._Container(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNContainer2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐContainerᚄ(ctx context.Context, sel ast.SelectionSet, v []v13.Container) graphql.Marshaler {
+func (ec *executionContext) marshalNContainer2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐContainerᚄ(ctx context.Context, sel ast.SelectionSet, v []v14.Container) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
@@ -32531,11 +37247,11 @@ func (ec *executionContext) marshalNDeleteApplicationOutput2ᚖgithubᚗcomᚋky
 	return ec._DeleteApplicationOutput(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNDeployment2k8sᚗioᚋapiᚋappsᚋv1ᚐDeployment(ctx context.Context, sel ast.SelectionSet, v v12.Deployment) graphql.Marshaler {
+func (ec *executionContext) marshalNDeployment2k8sᚗioᚋapiᚋappsᚋv1ᚐDeployment(ctx context.Context, sel ast.SelectionSet, v v13.Deployment) graphql.Marshaler {
 	return ec._Deployment(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNDeployment2ᚕk8sᚗioᚋapiᚋappsᚋv1ᚐDeploymentᚄ(ctx context.Context, sel ast.SelectionSet, v []v12.Deployment) graphql.Marshaler {
+func (ec *executionContext) marshalNDeployment2ᚕk8sᚗioᚋapiᚋappsᚋv1ᚐDeploymentᚄ(ctx context.Context, sel ast.SelectionSet, v []v13.Deployment) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
@@ -32551,11 +37267,11 @@ func (ec *executionContext) marshalNDeployment2ᚕk8sᚗioᚋapiᚋappsᚋv1ᚐD
 	return ret
 }
 
-func (ec *executionContext) marshalNDeploymentCondition2k8sᚗioᚋapiᚋappsᚋv1ᚐDeploymentCondition(ctx context.Context, sel ast.SelectionSet, v v12.DeploymentCondition) graphql.Marshaler {
+func (ec *executionContext) marshalNDeploymentCondition2k8sᚗioᚋapiᚋappsᚋv1ᚐDeploymentCondition(ctx context.Context, sel ast.SelectionSet, v v13.DeploymentCondition) graphql.Marshaler {
 	return ec._DeploymentCondition(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNDeploymentCondition2ᚕk8sᚗioᚋapiᚋappsᚋv1ᚐDeploymentConditionᚄ(ctx context.Context, sel ast.SelectionSet, v []v12.DeploymentCondition) graphql.Marshaler {
+func (ec *executionContext) marshalNDeploymentCondition2ᚕk8sᚗioᚋapiᚋappsᚋv1ᚐDeploymentConditionᚄ(ctx context.Context, sel ast.SelectionSet, v []v13.DeploymentCondition) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
@@ -32571,7 +37287,7 @@ func (ec *executionContext) marshalNDeploymentCondition2ᚕk8sᚗioᚋapiᚋapps
 	return ret
 }
 
-func (ec *executionContext) marshalNDeploymentStatus2k8sᚗioᚋapiᚋappsᚋv1ᚐDeploymentStatus(ctx context.Context, sel ast.SelectionSet, v v12.DeploymentStatus) graphql.Marshaler {
+func (ec *executionContext) marshalNDeploymentStatus2k8sᚗioᚋapiᚋappsᚋv1ᚐDeploymentStatus(ctx context.Context, sel ast.SelectionSet, v v13.DeploymentStatus) graphql.Marshaler {
 	return ec._DeploymentStatus(ctx, sel, &v)
 }
 
@@ -32597,6 +37313,26 @@ func (ec *executionContext) marshalNEventActivation2ᚕgithubᚗcomᚋkymaᚑeve
 
 func (ec *executionContext) marshalNEventActivationEvent2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋeventmeshᚐEventType(ctx context.Context, sel ast.SelectionSet, v eventmesh.EventType) graphql.Marshaler {
 	return ec._EventActivationEvent(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNEventType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐEventType(ctx context.Context, sel ast.SelectionSet, v EventType) graphql.Marshaler {
+	return ec._EventType(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNEventType2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐEventTypeᚄ(ctx context.Context, sel ast.SelectionSet, v []EventType) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNEventType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐEventType(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 func (ec *executionContext) marshalNFile2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐFile(ctx context.Context, sel ast.SelectionSet, v File) graphql.Marshaler {
@@ -32647,11 +37383,11 @@ func (ec *executionContext) marshalNFunction2ᚖgithubᚗcomᚋkymaᚑeventmesh�
 	return ec._Function(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNFunctionEnv2k8sᚗioᚋapiᚋcoreᚋv1ᚐEnvVar(ctx context.Context, sel ast.SelectionSet, v v13.EnvVar) graphql.Marshaler {
+func (ec *executionContext) marshalNFunctionEnv2k8sᚗioᚋapiᚋcoreᚋv1ᚐEnvVar(ctx context.Context, sel ast.SelectionSet, v v14.EnvVar) graphql.Marshaler {
 	return ec._FunctionEnv(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNFunctionEnv2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐEnvVarᚄ(ctx context.Context, sel ast.SelectionSet, v []v13.EnvVar) graphql.Marshaler {
+func (ec *executionContext) marshalNFunctionEnv2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐEnvVarᚄ(ctx context.Context, sel ast.SelectionSet, v []v14.EnvVar) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
@@ -32880,11 +37616,11 @@ func (ec *executionContext) marshalNLabels2map(ctx context.Context, sel ast.Sele
 	return res
 }
 
-func (ec *executionContext) marshalNLimitRange2k8sᚗioᚋapiᚋcoreᚋv1ᚐLimitRange(ctx context.Context, sel ast.SelectionSet, v v13.LimitRange) graphql.Marshaler {
+func (ec *executionContext) marshalNLimitRange2k8sᚗioᚋapiᚋcoreᚋv1ᚐLimitRange(ctx context.Context, sel ast.SelectionSet, v v14.LimitRange) graphql.Marshaler {
 	return ec._LimitRange(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNLimitRange2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐLimitRangeᚄ(ctx context.Context, sel ast.SelectionSet, v []v13.LimitRange) graphql.Marshaler {
+func (ec *executionContext) marshalNLimitRange2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐLimitRangeᚄ(ctx context.Context, sel ast.SelectionSet, v []v14.LimitRange) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
@@ -32900,11 +37636,11 @@ func (ec *executionContext) marshalNLimitRange2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐL
 	return ret
 }
 
-func (ec *executionContext) marshalNLimitRangeItem2k8sᚗioᚋapiᚋcoreᚋv1ᚐLimitRangeItem(ctx context.Context, sel ast.SelectionSet, v v13.LimitRangeItem) graphql.Marshaler {
+func (ec *executionContext) marshalNLimitRangeItem2k8sᚗioᚋapiᚋcoreᚋv1ᚐLimitRangeItem(ctx context.Context, sel ast.SelectionSet, v v14.LimitRangeItem) graphql.Marshaler {
 	return ec._LimitRangeItem(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNLimitRangeItem2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐLimitRangeItemᚄ(ctx context.Context, sel ast.SelectionSet, v []v13.LimitRangeItem) graphql.Marshaler {
+func (ec *executionContext) marshalNLimitRangeItem2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐLimitRangeItemᚄ(ctx context.Context, sel ast.SelectionSet, v []v14.LimitRangeItem) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
@@ -32920,17 +37656,17 @@ func (ec *executionContext) marshalNLimitRangeItem2ᚕk8sᚗioᚋapiᚋcoreᚋv1
 	return ret
 }
 
-func (ec *executionContext) marshalNLimitRangeSpec2k8sᚗioᚋapiᚋcoreᚋv1ᚐLimitRangeSpec(ctx context.Context, sel ast.SelectionSet, v v13.LimitRangeSpec) graphql.Marshaler {
+func (ec *executionContext) marshalNLimitRangeSpec2k8sᚗioᚋapiᚋcoreᚋv1ᚐLimitRangeSpec(ctx context.Context, sel ast.SelectionSet, v v14.LimitRangeSpec) graphql.Marshaler {
 	return ec._LimitRangeSpec(ctx, sel, &v)
 }
 
-func (ec *executionContext) unmarshalNLimitType2k8sᚗioᚋapiᚋcoreᚋv1ᚐLimitType(ctx context.Context, v any) (v13.LimitType, error) {
+func (ec *executionContext) unmarshalNLimitType2k8sᚗioᚋapiᚋcoreᚋv1ᚐLimitType(ctx context.Context, v any) (v14.LimitType, error) {
 	tmp, err := graphql.UnmarshalString(v)
-	res := v13.LimitType(tmp)
+	res := v14.LimitType(tmp)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalNLimitType2k8sᚗioᚋapiᚋcoreᚋv1ᚐLimitType(ctx context.Context, sel ast.SelectionSet, v v13.LimitType) graphql.Marshaler {
+func (ec *executionContext) marshalNLimitType2k8sᚗioᚋapiᚋcoreᚋv1ᚐLimitType(ctx context.Context, sel ast.SelectionSet, v v14.LimitType) graphql.Marshaler {
 	_ = sel
 	res := graphql.MarshalString(string(v))
 	if res == graphql.Null {
@@ -32939,11 +37675,11 @@ func (ec *executionContext) marshalNLimitType2k8sᚗioᚋapiᚋcoreᚋv1ᚐLimit
 	return res
 }
 
-func (ec *executionContext) marshalNLoadBalancerIngress2k8sᚗioᚋapiᚋcoreᚋv1ᚐLoadBalancerIngress(ctx context.Context, sel ast.SelectionSet, v v13.LoadBalancerIngress) graphql.Marshaler {
+func (ec *executionContext) marshalNLoadBalancerIngress2k8sᚗioᚋapiᚋcoreᚋv1ᚐLoadBalancerIngress(ctx context.Context, sel ast.SelectionSet, v v14.LoadBalancerIngress) graphql.Marshaler {
 	return ec._LoadBalancerIngress(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNLoadBalancerIngress2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐLoadBalancerIngressᚄ(ctx context.Context, sel ast.SelectionSet, v []v13.LoadBalancerIngress) graphql.Marshaler {
+func (ec *executionContext) marshalNLoadBalancerIngress2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐLoadBalancerIngressᚄ(ctx context.Context, sel ast.SelectionSet, v []v14.LoadBalancerIngress) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
@@ -32959,7 +37695,7 @@ func (ec *executionContext) marshalNLoadBalancerIngress2ᚕk8sᚗioᚋapiᚋcore
 	return ret
 }
 
-func (ec *executionContext) marshalNLoadBalancerStatus2k8sᚗioᚋapiᚋcoreᚋv1ᚐLoadBalancerStatus(ctx context.Context, sel ast.SelectionSet, v v13.LoadBalancerStatus) graphql.Marshaler {
+func (ec *executionContext) marshalNLoadBalancerStatus2k8sᚗioᚋapiᚋcoreᚋv1ᚐLoadBalancerStatus(ctx context.Context, sel ast.SelectionSet, v v14.LoadBalancerStatus) graphql.Marshaler {
 	return ec._LoadBalancerStatus(ctx, sel, &v)
 }
 
@@ -33082,6 +37818,34 @@ func (ec *executionContext) marshalNMicroFrontend2ᚕgithubᚗcomᚋkymaᚑevent
 	return ret
 }
 
+func (ec *executionContext) marshalNNamespaceConnection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐNamespaceConnection(ctx context.Context, sel ast.SelectionSet, v *NamespaceConnection) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "NamespaceConnection!")
+		return graphql.Null
+	}
+	return ec._NamespaceConnection(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNNamespaceEdge2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐNamespaceEdge(ctx context.Context, sel ast.SelectionSet, v NamespaceEdge) graphql.Marshaler {
+	return ec._NamespaceEdge(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNNamespaceEdge2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐNamespaceEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []NamespaceEdge) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNNamespaceEdge2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐNamespaceEdge(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) marshalNNamespaceEvent2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐNamespaceEvent(ctx context.Context, sel ast.SelectionSet, v *NamespaceEvent) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "NamespaceEvent!")
@@ -33090,11 +37854,11 @@ func (ec *executionContext) marshalNNamespaceEvent2ᚖgithubᚗcomᚋkymaᚑeven
 	return ec._NamespaceEvent(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNNamespaceListItem2k8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx context.Context, sel ast.SelectionSet, v v13.Namespace) graphql.Marshaler {
+func (ec *executionContext) marshalNNamespaceListItem2k8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx context.Context, sel ast.SelectionSet, v v14.Namespace) graphql.Marshaler {
 	return ec._NamespaceListItem(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNNamespaceListItem2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespaceᚄ(ctx context.Context, sel ast.SelectionSet, v []v13.Namespace) graphql.Marshaler {
+func (ec *executionContext) marshalNNamespaceListItem2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespaceᚄ(ctx context.Context, sel ast.SelectionSet, v []v14.Namespace) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
@@ -33110,7 +37874,7 @@ func (ec *executionContext) marshalNNamespaceListItem2ᚕk8sᚗioᚋapiᚋcore�
 	return ret
 }
 
-func (ec *executionContext) marshalNNamespaceListItem2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx context.Context, sel ast.SelectionSet, v *v13.Namespace) graphql.Marshaler {
+func (ec *executionContext) marshalNNamespaceListItem2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx context.Context, sel ast.SelectionSet, v *v14.Namespace) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "NamespaceListItem!")
 		return graphql.Null
@@ -33118,7 +37882,7 @@ func (ec *executionContext) marshalNNamespaceListItem2ᚖk8sᚗioᚋapiᚋcore�
 	return ec._NamespaceListItem(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNNamespaceMutationOutput2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx context.Context, sel ast.SelectionSet, v *v13.Namespace) graphql.Marshaler {
+func (ec *executionContext) marshalNNamespaceMutationOutput2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx context.Context, sel ast.SelectionSet, v *v14.Namespace) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "NamespaceMutationOutput!")
 		return graphql.Null
@@ -33151,11 +37915,19 @@ func (ec *executionContext) unmarshalNOwnerReferenceInput2k8sᚗioᚋapimachiner
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalNPod2k8sᚗioᚋapiᚋcoreᚋv1ᚐPod(ctx context.Context, sel ast.SelectionSet, v v13.Pod) graphql.Marshaler {
+func (ec *executionContext) marshalNPageInfo2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐPageInfo(ctx context.Context, sel ast.SelectionSet, v *PageInfo) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "PageInfo!")
+		return graphql.Null
+	}
+	return ec._PageInfo(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNPod2k8sᚗioᚋapiᚋcoreᚋv1ᚐPod(ctx context.Context, sel ast.SelectionSet, v v14.Pod) graphql.Marshaler {
 	return ec._Pod(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNPod2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐPodᚄ(ctx context.Context, sel ast.SelectionSet, v []v13.Pod) graphql.Marshaler {
+func (ec *executionContext) marshalNPod2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐPodᚄ(ctx context.Context, sel ast.SelectionSet, v []v14.Pod) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
@@ -33223,11 +37995,11 @@ func (ec *executionContext) marshalNResourceLimits2ᚖgithubᚗcomᚋkymaᚑeven
 	return ec._ResourceLimits(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNResourceQuota2k8sᚗioᚋapiᚋcoreᚋv1ᚐResourceQuota(ctx context.Context, sel ast.SelectionSet, v v13.ResourceQuota) graphql.Marshaler {
+func (ec *executionContext) marshalNResourceQuota2k8sᚗioᚋapiᚋcoreᚋv1ᚐResourceQuota(ctx context.Context, sel ast.SelectionSet, v v14.ResourceQuota) graphql.Marshaler {
 	return ec._ResourceQuota(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNResourceQuota2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐResourceQuotaᚄ(ctx context.Context, sel ast.SelectionSet, v []v13.ResourceQuota) graphql.Marshaler {
+func (ec *executionContext) marshalNResourceQuota2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐResourceQuotaᚄ(ctx context.Context, sel ast.SelectionSet, v []v14.ResourceQuota) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
@@ -33251,15 +38023,15 @@ func (ec *executionContext) marshalNResourceQuotaHard2ᚖgithubᚗcomᚋkymaᚑe
 	return ec._ResourceQuotaHard(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNResourceQuotaSpec2k8sᚗioᚋapiᚋcoreᚋv1ᚐResourceQuotaSpec(ctx context.Context, sel ast.SelectionSet, v v13.ResourceQuotaSpec) graphql.Marshaler {
+func (ec *executionContext) marshalNResourceQuotaSpec2k8sᚗioᚋapiᚋcoreᚋv1ᚐResourceQuotaSpec(ctx context.Context, sel ast.SelectionSet, v v14.ResourceQuotaSpec) graphql.Marshaler {
 	return ec._ResourceQuotaSpec(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNResourceRule2k8sᚗioᚋapiᚋauthorizationᚋv1ᚐResourceRule(ctx context.Context, sel ast.SelectionSet, v v14.ResourceRule) graphql.Marshaler {
+func (ec *executionContext) marshalNResourceRule2k8sᚗioᚋapiᚋauthorizationᚋv1ᚐResourceRule(ctx context.Context, sel ast.SelectionSet, v v15.ResourceRule) graphql.Marshaler {
 	return ec._ResourceRule(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNResourceRule2ᚕk8sᚗioᚋapiᚋauthorizationᚋv1ᚐResourceRuleᚄ(ctx context.Context, sel ast.SelectionSet, v []v14.ResourceRule) graphql.Marshaler {
+func (ec *executionContext) marshalNResourceRule2ᚕk8sᚗioᚋapiᚋauthorizationᚋv1ᚐResourceRuleᚄ(ctx context.Context, sel ast.SelectionSet, v []v15.ResourceRule) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
@@ -33288,11 +38060,11 @@ func (ec *executionContext) unmarshalNResourceValuesInput2ᚖgithubᚗcomᚋkyma
 	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalNService2k8sᚗioᚋapiᚋcoreᚋv1ᚐService(ctx context.Context, sel ast.SelectionSet, v v13.Service) graphql.Marshaler {
+func (ec *executionContext) marshalNService2k8sᚗioᚋapiᚋcoreᚋv1ᚐService(ctx context.Context, sel ast.SelectionSet, v v14.Service) graphql.Marshaler {
 	return ec._Service(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNService2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐServiceᚄ(ctx context.Context, sel ast.SelectionSet, v []v13.Service) graphql.Marshaler {
+func (ec *executionContext) marshalNService2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐServiceᚄ(ctx context.Context, sel ast.SelectionSet, v []v14.Service) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
@@ -33308,7 +38080,7 @@ func (ec *executionContext) marshalNService2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐServ
 	return ret
 }
 
-func (ec *executionContext) marshalNService2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐService(ctx context.Context, sel ast.SelectionSet, v *v13.Service) graphql.Marshaler {
+func (ec *executionContext) marshalNService2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐService(ctx context.Context, sel ast.SelectionSet, v *v14.Service) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "Service!")
 		return graphql.Null
@@ -33516,6 +38288,14 @@ func (ec *executionContext) marshalNServiceInstance2ᚖgithubᚗcomᚋkubernetes
 	return ec._ServiceInstance(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalNServiceInstanceConnection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceInstanceConnection(ctx context.Context, sel ast.SelectionSet, v *ServiceInstanceConnection) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ServiceInstanceConnection!")
+		return graphql.Null
+	}
+	return ec._ServiceInstanceConnection(ctx, sel, v)
+}
+
 func (ec *executionContext) unmarshalNServiceInstanceCreateInput2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceInstanceCreateInput(ctx context.Context, v any) (ServiceInstanceCreateInput, error) {
 	res, err := ec.unmarshalInputServiceInstanceCreateInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -33524,6 +38304,26 @@ func (ec *executionContext) unmarshalNServiceInstanceCreateInput2githubᚗcomᚋ
 func (ec *executionContext) unmarshalNServiceInstanceCreateInputResourceRef2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceInstanceCreateInputResourceRef(ctx context.Context, v any) (*ServiceInstanceCreateInputResourceRef, error) {
 	res, err := ec.unmarshalInputServiceInstanceCreateInputResourceRef(ctx, v)
 	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNServiceInstanceEdge2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceInstanceEdge(ctx context.Context, sel ast.SelectionSet, v ServiceInstanceEdge) graphql.Marshaler {
+	return ec._ServiceInstanceEdge(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNServiceInstanceEdge2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceInstanceEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []ServiceInstanceEdge) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNServiceInstanceEdge2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceInstanceEdge(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 func (ec *executionContext) marshalNServiceInstanceEvent2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceInstanceEvent(ctx context.Context, sel ast.SelectionSet, v *ServiceInstanceEvent) graphql.Marshaler {
@@ -33562,11 +38362,11 @@ func (ec *executionContext) marshalNServicePlan2ᚕgithubᚗcomᚋkubernetesᚑs
 	return ret
 }
 
-func (ec *executionContext) marshalNServicePort2k8sᚗioᚋapiᚋcoreᚋv1ᚐServicePort(ctx context.Context, sel ast.SelectionSet, v v13.ServicePort) graphql.Marshaler {
+func (ec *executionContext) marshalNServicePort2k8sᚗioᚋapiᚋcoreᚋv1ᚐServicePort(ctx context.Context, sel ast.SelectionSet, v v14.ServicePort) graphql.Marshaler {
 	return ec._ServicePort(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNServicePort2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐServicePortᚄ(ctx context.Context, sel ast.SelectionSet, v []v13.ServicePort) graphql.Marshaler {
+func (ec *executionContext) marshalNServicePort2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐServicePortᚄ(ctx context.Context, sel ast.SelectionSet, v []v14.ServicePort) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
@@ -33592,7 +38392,7 @@ func (ec *executionContext) marshalNServiceProtocol2githubᚗcomᚋkymaᚑeventm
 	return v
 }
 
-func (ec *executionContext) marshalNServiceStatus2k8sᚗioᚋapiᚋcoreᚋv1ᚐServiceStatus(ctx context.Context, sel ast.SelectionSet, v v13.ServiceStatus) graphql.Marshaler {
+func (ec *executionContext) marshalNServiceStatus2k8sᚗioᚋapiᚋcoreᚋv1ᚐServiceStatus(ctx context.Context, sel ast.SelectionSet, v v14.ServiceStatus) graphql.Marshaler {
 	return ec._ServiceStatus(ctx, sel, &v)
 }
 
@@ -33657,17 +38457,20 @@ func (ec *executionContext) marshalNString2ᚕstringᚄ(ctx context.Context, sel
 	return ret
 }
 
-func (ec *executionContext) marshalNSubscriber2knativeᚗdevᚋpkgᚋapisᚋduckᚋv1ᚐDestination(ctx context.Context, sel ast.SelectionSet, v v15.Destination) graphql.Marshaler {
+func (ec *executionContext) marshalNSubscriber2knativeᚗdevᚋpkgᚋapisᚋduckᚋv1ᚐDestination(ctx context.Context, sel ast.SelectionSet, v v16.Destination) graphql.Marshaler {
 	return ec._Subscriber(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNSubscriber2ᚖknativeᚗdevᚋpkgᚋapisᚋduckᚋv1ᚐDestination(ctx context.Context, sel ast.SelectionSet, v *v16.Destination) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "Subscriber!")
+		return graphql.Null
+	}
+	return ec._Subscriber(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalNSubscriberInput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐSubscriberInput(ctx context.Context, v any) (*SubscriberInput, error) {
 	res, err := ec.unmarshalInputSubscriberInput(ctx, v)
-	return &res, graphql.ErrorOnPath(ctx, err)
-}
-
-func (ec *executionContext) unmarshalNSubscriberRefInput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐSubscriberRefInput(ctx context.Context, v any) (*SubscriberRefInput, error) {
-	res, err := ec.unmarshalInputSubscriberRefInput(ctx, v)
 	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
@@ -33746,6 +38549,14 @@ func (ec *executionContext) marshalNTrigger2ᚖknativeᚗdevᚋeventingᚋpkgᚋ
 	return ec._Trigger(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalNTriggerConnection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐTriggerConnection(ctx context.Context, sel ast.SelectionSet, v *TriggerConnection) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "TriggerConnection!")
+		return graphql.Null
+	}
+	return ec._TriggerConnection(ctx, sel, v)
+}
+
 func (ec *executionContext) unmarshalNTriggerCreateInput2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐTriggerCreateInput(ctx context.Context, v any) (TriggerCreateInput, error) {
 	res, err := ec.unmarshalInputTriggerCreateInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -33765,12 +38576,37 @@ func (ec *executionContext) unmarshalNTriggerCreateInput2ᚕgithubᚗcomᚋkyma�
 	return res, nil
 }
 
+func (ec *executionContext) marshalNTriggerEdge2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐTriggerEdge(ctx context.Context, sel ast.SelectionSet, v TriggerEdge) graphql.Marshaler {
+	return ec._TriggerEdge(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNTriggerEdge2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐTriggerEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []TriggerEdge) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNTriggerEdge2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐTriggerEdge(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) marshalNTriggerEvent2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐTriggerEvent(ctx context.Context, sel ast.SelectionSet, v *TriggerEvent) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "TriggerEvent!")
 		return graphql.Null
 	}
 	return ec._TriggerEvent(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNTriggerFilterInput2knativeᚗdevᚋeventingᚋpkgᚋapisᚋeventingᚋv1ᚐSubscriptionsAPIFilter(ctx context.Context, v any) (v11.SubscriptionsAPIFilter, error) {
+	res, err := ec.unmarshalInputTriggerFilterInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
 }
 
 func (ec *executionContext) marshalNTriggerSpec2knativeᚗdevᚋeventingᚋpkgᚋapisᚋeventingᚋv1ᚐTriggerSpec(ctx context.Context, sel ast.SelectionSet, v v11.TriggerSpec) graphql.Marshaler {
@@ -34051,6 +38887,25 @@ func (ec *executionContext) marshalOAssetGroup2ᚖgithubᚗcomᚋkymaᚑeventmes
 	return ec._AssetGroup(ctx, sel, v)
 }
 
+func (ec *executionContext) unmarshalOBackoffPolicy2ᚖknativeᚗdevᚋeventingᚋpkgᚋapisᚋduckᚋv1ᚐBackoffPolicyType(ctx context.Context, v any) (*v12.BackoffPolicyType, error) {
+	if v == nil {
+		return nil, nil
+	}
+	tmp, err := graphql.UnmarshalString(v)
+	res := v12.BackoffPolicyType(tmp)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOBackoffPolicy2ᚖknativeᚗdevᚋeventingᚋpkgᚋapisᚋduckᚋv1ᚐBackoffPolicyType(ctx context.Context, sel ast.SelectionSet, v *v12.BackoffPolicyType) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	_ = sel
+	_ = ctx
+	res := graphql.MarshalString(string(*v))
+	return res
+}
+
 func (ec *executionContext) unmarshalOBoolean2bool(ctx context.Context, v any) (bool, error) {
 	res, err := graphql.UnmarshalBoolean(v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -34116,6 +38971,46 @@ func (ec *executionContext) marshalOClusterServicePlan2ᚖgithubᚗcomᚋkuberne
 	return ec._ClusterServicePlan(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalOConnectApplicationOutput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectApplicationOutput(ctx context.Context, sel ast.SelectionSet, v *ConnectApplicationOutput) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._ConnectApplicationOutput(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalOConnectEventTypeInput2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectEventTypeInputᚄ(ctx context.Context, v any) ([]ConnectEventTypeInput, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]ConnectEventTypeInput, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNConnectEventTypeInput2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectEventTypeInput(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) unmarshalOConnectionFilter2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionFilter(ctx context.Context, v any) (*ConnectionFilter, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := ec.unmarshalInputConnectionFilter(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalOConnectionOrder2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionOrder(ctx context.Context, v any) (*ConnectionOrder, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := ec.unmarshalInputConnectionOrder(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
 func (ec *executionContext) marshalOCreateServiceBindingOutput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐCreateServiceBindingOutput(ctx context.Context, sel ast.SelectionSet, v *CreateServiceBindingOutput) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
@@ -34128,6 +39023,21 @@ func (ec *executionContext) marshalODeleteServiceBindingOutput2ᚖgithubᚗcom�
 		return graphql.Null
 	}
 	return ec._DeleteServiceBindingOutput(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalODelivery2ᚖknativeᚗdevᚋeventingᚋpkgᚋapisᚋduckᚋv1ᚐDeliverySpec(ctx context.Context, sel ast.SelectionSet, v *v12.DeliverySpec) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._Delivery(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalODeliveryInput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐDeliveryInput(ctx context.Context, v any) (*DeliveryInput, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := ec.unmarshalInputDeliveryInput(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
 func (ec *executionContext) marshalOEnabledApplicationService2ᚕᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐEnabledApplicationService(ctx context.Context, sel ast.SelectionSet, v []*EnabledApplicationService) graphql.Marshaler {
@@ -34165,6 +39075,25 @@ func (ec *executionContext) marshalOEventActivationEvent2ᚕgithubᚗcomᚋkyma�
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNEventActivationEvent2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋeventmeshᚐEventType(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalOEventType2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐEventTypeᚄ(ctx context.Context, sel ast.SelectionSet, v []EventType) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNEventType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐEventType(ctx, sel, v[i])
 	})
 
 	for _, e := range ret {
@@ -34280,6 +39209,24 @@ func (ec *executionContext) marshalOInt2ᚖint(ctx context.Context, sel ast.Sele
 	return res
 }
 
+func (ec *executionContext) unmarshalOInt2ᚖint32(ctx context.Context, v any) (*int32, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := graphql.UnmarshalInt32(v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOInt2ᚖint32(ctx context.Context, sel ast.SelectionSet, v *int32) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	_ = sel
+	_ = ctx
+	res := graphql.MarshalInt32(*v)
+	return res
+}
+
 func (ec *executionContext) unmarshalOJSON2map(ctx context.Context, v any) (map[string]any, error) {
 	if v == nil {
 		return nil, nil
@@ -34296,6 +39243,41 @@ func (ec *executionContext) marshalOJSON2map(ctx context.Context, sel ast.Select
 	_ = ctx
 	res := scalars.MarshalJSON(v)
 	return res
+}
+
+func (ec *executionContext) unmarshalOJSON2ᚕmapᚄ(ctx context.Context, v any) ([]map[string]any, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]map[string]any, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNJSON2map(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalOJSON2ᚕmapᚄ(ctx context.Context, sel ast.SelectionSet, v []map[string]any) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := make(graphql.Array, len(v))
+	for i := range v {
+		ret[i] = ec.marshalNJSON2map(ctx, sel, v[i])
+	}
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 func (ec *executionContext) unmarshalOLabels2map(ctx context.Context, v any) (map[string]string, error) {
@@ -34316,11 +39298,34 @@ func (ec *executionContext) marshalOLabels2map(ctx context.Context, sel ast.Sele
 	return res
 }
 
-func (ec *executionContext) marshalONamespace2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx context.Context, sel ast.SelectionSet, v *v13.Namespace) graphql.Marshaler {
+func (ec *executionContext) marshalOMeshPath2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋeventmeshᚐPath(ctx context.Context, sel ast.SelectionSet, v *eventmesh.Path) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._MeshPath(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalONamespace2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx context.Context, sel ast.SelectionSet, v *v14.Namespace) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
 	return ec._Namespace(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalOOrderDirection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐOrderDirection(ctx context.Context, v any) (*OrderDirection, error) {
+	if v == nil {
+		return nil, nil
+	}
+	var res = new(OrderDirection)
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOOrderDirection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐOrderDirection(ctx context.Context, sel ast.SelectionSet, v *OrderDirection) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return v
 }
 
 func (ec *executionContext) unmarshalOOwnerReferenceInput2ᚕk8sᚗioᚋapimachineryᚋpkgᚋapisᚋmetaᚋv1ᚐOwnerReferenceᚄ(ctx context.Context, v any) ([]v1.OwnerReference, error) {
@@ -34358,14 +39363,14 @@ func (ec *executionContext) marshalOPort2ᚖuint32(ctx context.Context, sel ast.
 	return res
 }
 
-func (ec *executionContext) marshalOSecret2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐSecret(ctx context.Context, sel ast.SelectionSet, v *v13.Secret) graphql.Marshaler {
+func (ec *executionContext) marshalOSecret2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐSecret(ctx context.Context, sel ast.SelectionSet, v *v14.Secret) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
 	return ec._Secret(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalOService2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐService(ctx context.Context, sel ast.SelectionSet, v *v13.Service) graphql.Marshaler {
+func (ec *executionContext) marshalOService2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐService(ctx context.Context, sel ast.SelectionSet, v *v14.Service) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
@@ -34454,6 +39459,18 @@ func (ec *executionContext) marshalOServicePlan2ᚖgithubᚗcomᚋkubernetesᚑs
 	return ec._ServicePlan(ctx, sel, v)
 }
 
+func (ec *executionContext) unmarshalOString2string(ctx context.Context, v any) (string, error) {
+	res, err := graphql.UnmarshalString(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOString2string(ctx context.Context, sel ast.SelectionSet, v string) graphql.Marshaler {
+	_ = sel
+	_ = ctx
+	res := graphql.MarshalString(v)
+	return res
+}
+
 func (ec *executionContext) unmarshalOString2ᚕstringᚄ(ctx context.Context, v any) ([]string, error) {
 	if v == nil {
 		return nil, nil
@@ -34507,6 +39524,13 @@ func (ec *executionContext) marshalOString2ᚖstring(ctx context.Context, sel as
 	return res
 }
 
+func (ec *executionContext) marshalOSubscriber2ᚖknativeᚗdevᚋpkgᚋapisᚋduckᚋv1ᚐDestination(ctx context.Context, sel ast.SelectionSet, v *v16.Destination) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._Subscriber(ctx, sel, v)
+}
+
 func (ec *executionContext) unmarshalOSubscriberInput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐSubscriberInput(ctx context.Context, v any) (*SubscriberInput, error) {
 	if v == nil {
 		return nil, nil
@@ -34515,11 +39539,19 @@ func (ec *executionContext) unmarshalOSubscriberInput2ᚖgithubᚗcomᚋkymaᚑe
 	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalOSubscriberRef2ᚖknativeᚗdevᚋpkgᚋapisᚋduckᚋv1ᚐKReference(ctx context.Context, sel ast.SelectionSet, v *v15.KReference) graphql.Marshaler {
+func (ec *executionContext) marshalOSubscriberRef2ᚖknativeᚗdevᚋpkgᚋapisᚋduckᚋv1ᚐKReference(ctx context.Context, sel ast.SelectionSet, v *v16.KReference) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
 	return ec._SubscriberRef(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalOSubscriberRefInput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐSubscriberRefInput(ctx context.Context, v any) (*SubscriberRefInput, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := ec.unmarshalInputSubscriberRefInput(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
 func (ec *executionContext) marshalOTrigger2ᚕknativeᚗdevᚋeventingᚋpkgᚋapisᚋeventingᚋv1ᚐTriggerᚄ(ctx context.Context, sel ast.SelectionSet, v []v11.Trigger) graphql.Marshaler {
@@ -34546,6 +39578,31 @@ func (ec *executionContext) marshalOTrigger2ᚖknativeᚗdevᚋeventingᚋpkgᚋ
 		return graphql.Null
 	}
 	return ec._Trigger(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalOTriggerFilterInput2ᚕknativeᚗdevᚋeventingᚋpkgᚋapisᚋeventingᚋv1ᚐSubscriptionsAPIFilterᚄ(ctx context.Context, v any) ([]v11.SubscriptionsAPIFilter, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]v11.SubscriptionsAPIFilter, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNTriggerFilterInput2knativeᚗdevᚋeventingᚋpkgᚋapisᚋeventingᚋv1ᚐSubscriptionsAPIFilter(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) unmarshalOTriggerFilterInput2ᚖknativeᚗdevᚋeventingᚋpkgᚋapisᚋeventingᚋv1ᚐSubscriptionsAPIFilter(ctx context.Context, v any) (*v11.SubscriptionsAPIFilter, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := ec.unmarshalInputTriggerFilterInput(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
 func (ec *executionContext) unmarshalOURI2ᚖstring(ctx context.Context, v any) (*string, error) {

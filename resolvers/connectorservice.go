@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/kyma-eventmesh/kyma-console/graph"
+	"github.com/kyma-eventmesh/kyma-console/k8s"
 	appv1 "github.com/kyma-eventmesh/kyma-console/k8s/apis/applicationconnector/v1alpha1"
 )
 
@@ -35,6 +36,7 @@ func (r queryResolver) ConnectorService(ctx context.Context, application string)
 	if r.Resolver.ConnectorService == "" {
 		return nil, fmt.Errorf("%w Name the Connector Service with the server's flag --connector-service", moduleDisabled("connectorservice"))
 	}
+	k8s.Uncacheable(ctx) // each answer is a new token
 	url, err := tokenURL(ctx, r.Resolver.ConnectorService, application)
 	if err != nil {
 		// Where the service is and what it says is not the client's to know.

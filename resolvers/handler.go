@@ -9,8 +9,6 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -23,6 +21,7 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"github.com/kyma-eventmesh/kyma-console/graph"
+	streams "github.com/kyma-eventmesh/kyma-console/web/transport"
 )
 
 // Limits bound what one request may cost. The zero value of each field means its default.
@@ -42,6 +41,8 @@ type Limits struct {
 	// Alive is how often a websocket is sent a sign of life. A graphql-transport-ws client that does not answer one
 	// before the next but one is due is cut off. Default 10 s, as the Console expects it.
 	Alive time.Duration
+	// Answers is how many bytes of answers are remembered to be repeated while they hold. Default 64 MiB, negative none.
+	Answers int
 }
 
 func (l *Limits) setDefaults() {
@@ -52,6 +53,7 @@ func (l *Limits) setDefaults() {
 	l.Operations = cmp.Or(l.Operations, 100)
 	l.InitTimeout = cmp.Or(l.InitTimeout, 10*time.Second)
 	l.Alive = cmp.Or(l.Alive, 10*time.Second)
+	l.Answers = cmp.Or(l.Answers, 64<<20)
 }
 
 // parsedDocuments is how many parsed documents are kept. Clients send the same few over and over.
@@ -62,14 +64,11 @@ const parsedDocuments = 1000
 func NewHandler(r *Resolver, limits Limits) http.Handler {
 	limits.setDefaults()
 	srv := handler.New(graph.NewExecutableSchema(graph.Config{Resolvers: r, Complexity: complexity()}))
-	srv.AddTransport(transport.Websocket{
-		Implementation:        gorilla{upgrader: newUpgrader()},
-		InitFunc:              initWebsocket,
-		InitTimeout:           limits.InitTimeout,
-		KeepAlivePingInterval: limits.Alive,
-		PingPongInterval:      limits.Alive,
-		PayloadReadLimit:      &limits.Body,
+	fanout := &streams.Fanout{}
+	srv.AddTransport(&streams.Websocket{
+		Fanout: fanout, MaxMessage: limits.Body, MaxOperations: limits.Operations, InitTimeout: limits.InitTimeout, Alive: limits.Alive,
 	})
+	srv.AddTransport(&streams.SSE{Fanout: fanout, Alive: limits.Alive})
 	srv.AddTransport(transport.Options{})
 	srv.AddTransport(transport.GET{})
 	srv.AddTransport(transport.POST{})
@@ -80,7 +79,10 @@ func NewHandler(r *Resolver, limits Limits) http.Handler {
 	srv.Use(extension.Introspection{})
 	srv.Use(extension.FixedComplexityLimit(limits.Complexity))
 	srv.Use(depthLimit(limits.Depth))
-	srv.AroundOperations(admit(limits.Operations))
+	srv.AroundOperations(refuseStreams)
+	if limits.Answers > 0 {
+		srv.AroundOperations(newAnswers(limits.Answers).intercept)
+	}
 	return onlyWebsocketUpgrades(limitBody(srv, limits.Body))
 }
 
@@ -132,30 +134,12 @@ func onlyWebsocketUpgrades(next http.Handler) http.Handler {
 	})
 }
 
-// onWebsocket is the key, in the context of a websocket's operations, of how many of them run: an *atomic.Int64.
-type onWebsocket struct{}
-
-func initWebsocket(ctx context.Context, _ transport.InitPayload) (context.Context, *transport.InitPayload, error) {
-	return context.WithValue(ctx, onWebsocket{}, new(atomic.Int64)), nil, nil
-}
-
-// admit refuses GraphQL subscriptions by POST, which could answer only once, and more than limit operations at once on
-// one websocket.
-func admit(limit int) graphql.OperationMiddleware {
-	return func(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
-		running, ok := ctx.Value(onWebsocket{}).(*atomic.Int64)
-		switch {
-		case !ok && graphql.GetOperationContext(ctx).Operation.Operation == ast.Subscription:
-			return refuse(codeInvalid, "GraphQL subscriptions need a websocket")
-		case !ok:
-		case running.Add(1) > int64(limit):
-			running.Add(-1)
-			return refuse(codeRateLimited, "more than %d operations at once on one websocket", limit)
-		default:
-			context.AfterFunc(ctx, func() { running.Add(-1) }) // gqlgen ends it with the operation
-		}
-		return next(ctx)
+// refuseStreams refuses GraphQL subscriptions by POST, which could answer only once.
+func refuseStreams(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
+	if graphql.GetOperationContext(ctx).Operation.Operation == ast.Subscription && !streams.InStream(ctx) {
+		return refuse(codeInvalid, "GraphQL subscriptions need a websocket or server-sent events (Accept: text/event-stream)")
 	}
+	return next(ctx)
 }
 
 func refuse(code, format string, args ...any) graphql.ResponseHandler {
@@ -200,17 +184,4 @@ func depthOf(set ast.SelectionSet) int {
 		}
 	}
 	return depth
-}
-
-// newUpgrader accepts websockets from any page: package web has checked the origin, and knows which ones are allowed.
-func newUpgrader() *websocket.Upgrader {
-	return &websocket.Upgrader{
-		CheckOrigin:      func(*http.Request) bool { return true },
-		HandshakeTimeout: 10 * time.Second,
-		ReadBufferSize:   1024,
-		WriteBufferSize:  4096,
-		WriteBufferPool:  &sync.Pool{}, // an idle connection holds no buffer
-		// gqlgen writes the answer to a request that cannot be upgraded.
-		Error: func(http.ResponseWriter, *http.Request, int, error) {},
-	}
 }

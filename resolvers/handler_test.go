@@ -1,20 +1,15 @@
 package resolvers
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/99designs/gqlgen/graphql"
 	"github.com/google/go-cmp/cmp"
 	"github.com/gorilla/websocket"
 	"github.com/vektah/gqlparser/v2/ast"
@@ -48,7 +43,7 @@ func TestHTTP(t *testing.T) {
 		{"unknown field", "POST", "/", `{"query":"{nothing}"}`, 422, "GRAPHQL_VALIDATION_FAILED"},
 		{"undeclared variables are ignored", "POST", "/", `{"query":"{__typename}","variables":{"x":1}}`, 200, `{"data":{"__typename":"Query"}}`},
 		{"no JSON", "POST", "/", `nonsense`, 400, `"message":"the body is not a GraphQL request in JSON","extensions":{"code":"BAD_REQUEST"}`},
-		{"subscription", "POST", "/", `{"query":"subscription{applicationEvent{type}}"}`, 200, "GraphQL subscriptions need a websocket"},
+		{"subscription", "POST", "/", `{"query":"subscription{applicationEvent{type}}"}`, 200, "GraphQL subscriptions need a websocket or server-sent events"},
 		{"too deep", "POST", "/", `{"query":"{applications{services{entries{type}}}}"}`, 200, "DEPTH_LIMIT_EXCEEDED"},
 		{"too complex", "POST", "/", `{"query":"{` + many.String() + `}"}`, 200, "COMPLEXITY_LIMIT_EXCEEDED"},
 		{
@@ -172,65 +167,6 @@ func TestOddRequests(t *testing.T) {
 	}
 	if status, answer := post(io.MultiReader(strings.NewReader(`{"query":"` + strings.Repeat("x", 5000)))); status != 413 || !strings.Contains(answer, "TOO_LARGE") {
 		t.Errorf("without length, and too long: %d %s", status, answer)
-	}
-}
-
-func dial(t *testing.T, srv *httptest.Server, protocol string) *websocket.Conn {
-	t.Helper()
-	dialer := websocket.Dialer{Subprotocols: []string{protocol}, HandshakeTimeout: 10 * time.Second}
-	conn, _, err := dialer.DialContext(t.Context(), "ws"+strings.TrimPrefix(srv.URL, "http"), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
-	return conn
-}
-
-// TestWebsocketBadInit holds that no connection is left open whose first message gqlgen does not understand.
-func TestWebsocketBadInit(t *testing.T) {
-	conn := dial(t, serve(t, Limits{}), "graphql-ws")
-	write(t, conn, `{"type":"connection_init","payload":"no object"}`)
-	for {
-		if _, _, err := conn.ReadMessage(); err != nil {
-			if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() {
-				t.Error("the connection is still open")
-			}
-			return
-		}
-	}
-}
-
-// TestWebsocketOperations begins one operation more than a websocket may have, ends one, and begins it again.
-func TestWebsocketOperations(t *testing.T) {
-	socket, _, err := initWebsocket(t.Context(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	begin := func() (code any, end context.CancelFunc) {
-		ctx, end := context.WithCancel(socket)
-		begun := func(context.Context) graphql.ResponseHandler { return graphql.OneShot(&graphql.Response{}) }
-		if answer := admit(2)(ctx, begun)(ctx); len(answer.Errors) > 0 {
-			return answer.Errors[0].Extensions["code"], end
-		}
-		return nil, end
-	}
-	_, end := begin()
-	_, endOther := begin()
-	defer endOther()
-	if code, _ := begin(); code != codeRateLimited {
-		t.Errorf("third operation of two: code %v, want %s", code, codeRateLimited)
-	}
-	end()
-	for deadline := time.Now().Add(10 * time.Second); ; runtime.Gosched() { // the end is noticed a moment later
-		code, end := begin()
-		defer end()
-		if code == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("second operation of two, after another has ended: code %v", code)
-		}
 	}
 }
 
