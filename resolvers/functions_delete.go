@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/99designs/gqlgen/graphql"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -61,13 +60,6 @@ func (r *Resolver) each(ctx context.Context, in []graph.FunctionMetadataInput, d
 		done = append(done, graph.FunctionMetadata(f))
 	}
 	return done
-}
-
-// reportItem adds to the answer an error that concerns only one of several objects.
-func (r *Resolver) reportItem(ctx context.Context, name string, err error) {
-	presented := r.present(ctx, err)
-	presented.Extensions["item"] = name
-	graphql.AddError(ctx, presented)
 }
 
 // elsewhere is the error of an object that is said to be in another namespace than the one that it is asked for in.
