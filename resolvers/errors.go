@@ -56,16 +56,6 @@ type unavailable string
 
 func (u unavailable) Error() string { return string(u) + " does not answer" }
 
-// itemError is the failure of one of the objects that a mutation was given, which the client finds by name in
-// extensions.item.
-type itemError struct {
-	name string
-	err  error
-}
-
-func (e *itemError) Error() string { return e.err.Error() }
-func (e *itemError) Unwrap() error { return e.err }
-
 // table maps the kinds of errors to what clients see, first match wins. An empty message means the error's own text.
 var table = []struct {
 	is      func(error) bool
@@ -134,9 +124,6 @@ func (r *Resolver) present(ctx context.Context, err error) *gqlerror.Error {
 		out.Extensions = map[string]any{}
 	}
 	out.Extensions["code"] = code
-	if item := (*itemError)(nil); errors.As(cause, &item) {
-		out.Extensions["item"] = item.name
-	}
 	if fields := fieldsOf(cause); len(fields) > 0 {
 		out.Extensions["fields"] = fields
 	}
