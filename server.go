@@ -94,14 +94,22 @@ func serveAll(ctx context.Context, here *local, ports listeners, out io.Writer) 
 			return err // before anything runs
 		}
 	}
+	graphQL, err := c.graphQL(root)
+	if err != nil {
+		return err
+	}
 	console := web.New(web.Config{
-		Authenticate: cluster.Authenticate,
-		GraphQL:      resolvers.NewHandler(root, resolvers.Limits{}),
-		Schema:       schema,
-		Ready:        cluster.Ready,
-		Metrics:      metrics.Registry,
-		Log:          log.logger,
-		Loopback:     isLoopback(ports[consolePort].Addr()),
+		Authenticate:   cluster.Authenticate,
+		GraphQL:        graphQL,
+		Schema:         c.schema(),
+		Playground:     c.showsPlayground(),
+		Ready:          cluster.Ready,
+		Metrics:        metrics.Registry,
+		Log:            log.logger,
+		Loopback:       isLoopback(ports[consolePort].Addr()),
+		AllowedHosts:   c.allowedHosts,
+		AllowedOrigins: c.allowedOrigins,
+		MaxBody:        c.limits.Body,
 	})
 	g.Go(func() error { return serve(ctx, "console", ports[consolePort], console, log.logger) })
 	g.Go(func() error { return cluster.Run(ctx) })
@@ -112,6 +120,26 @@ func serveAll(ctx context.Context, here *local, ports listeners, out io.Writer) 
 		return nil
 	})
 	return g.Wait()
+}
+
+// graphQL is the handler of the API, as c wants it.
+func (c *config) graphQL(root *resolvers.Resolver) (http.Handler, error) {
+	o := resolvers.Options{Limits: c.limits, NoIntrospection: !c.introspection}
+	if c.documents != "" {
+		var err error
+		if o.Documents, err = resolvers.LoadDocuments(c.documents, c.onlyStoredDocuments); err != nil {
+			return nil, fmt.Errorf("--documents: %w", err)
+		}
+	}
+	return resolvers.NewHandler(root, o), nil
+}
+
+// schema is what is shown of the schema.
+func (c *config) schema() []byte {
+	if !c.introspection {
+		return nil
+	}
+	return schema
 }
 
 // serve answers on ln with h until ctx ends. what is the name of it, for a person.
@@ -129,7 +157,9 @@ func printReady(out io.Writer, here *local, ports listeners) {
 	w("")
 	w("kyma-console is ready.")
 	w("  GraphQL       http://%s/graphql", console)
-	w("  Playground    http://%s/playground", console)
+	if here.showsPlayground() {
+		w("  Playground    http://%s/playground", console)
+	}
 	if !here.running() {
 		w("  Sign in       with a bearer token of the cluster, as of: kubectl create token <service account>")
 		return
