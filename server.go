@@ -157,7 +157,7 @@ func printReady(out io.Writer, here *local, ports listeners) {
 	w("")
 	w("kyma-console is ready.")
 	w("  GraphQL       http://%s/graphql", console)
-	if here.showsPlayground() {
+	if here.config.showsPlayground() {
 		w("  Playground    http://%s/playground", console)
 	}
 	if !here.running() {
