@@ -214,6 +214,27 @@ func (c *config) addresses() []string {
 // embedded reports whether the cluster is in this process.
 func (c *config) embedded() bool { return c.kubeconfig == "" && !k8s.InCluster() }
 
+// api is how the API is served.
+func (c *config) api() (resolvers.Options, error) {
+	o := resolvers.Options{Limits: c.limits, NoIntrospection: !c.introspection}
+	if c.documents == "" {
+		return o, nil
+	}
+	var err error
+	if o.Documents, err = resolvers.LoadDocuments(c.documents, c.onlyStoredDocuments); err != nil {
+		return o, fmt.Errorf("--documents: %w", err)
+	}
+	return o, nil
+}
+
+// shownSchema is what is served of the schema.
+func (c *config) shownSchema() []byte {
+	if !c.introspection {
+		return nil
+	}
+	return schema
+}
+
 // showsPlayground reports whether the playground is served.
 func (c *config) showsPlayground() bool {
 	return c.playground == "always" || (c.playground == "embedded" && c.embedded())

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/99designs/gqlgen/graphql"
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/pflag"
 	"k8s.io/apiserver/pkg/authentication/user"
@@ -167,6 +168,37 @@ func TestAnonymous(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestDocuments holds that a document that is not stored is refused, and that one that cannot be used stops the program
+// before it has begun.
+func TestDocuments(t *testing.T) {
+	const stored, other = "{ applications { name } }", "{ __typename }"
+	manifest := filepath.Join(t.TempDir(), "documents.json")
+	write := func(document string) {
+		t.Helper()
+		if err := os.WriteFile(manifest, []byte(`{"stored": "`+document+`"}`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(stored)
+	c, err := parse(nil, "--documents="+manifest, "--only-stored-documents")
+	if err != nil {
+		t.Fatal(err)
+	}
+	api, err := c.api()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for query, refused := range map[string]bool{stored: false, other: true} {
+		if err := api.Documents.MutateOperationParameters(t.Context(), &graphql.RawParams{Query: query}); (err != nil) != refused {
+			t.Errorf("%s: %v, want it refused: %v", query, err, refused)
+		}
+	}
+	write("{ nothing }")
+	if _, err := c.api(); !contains(err, "--documents") || !contains(err, `"nothing"`) {
+		t.Errorf("a document that does not fit the schema: %v", err)
 	}
 }
 

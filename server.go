@@ -71,6 +71,10 @@ func run(ctx context.Context, c config, out io.Writer) error {
 // it is one, is then for the caller to stop.
 func serveAll(ctx context.Context, here *local, ports listeners, out io.Writer) error {
 	c, log := here.config, here.log
+	api, err := c.api() // before anything starts that takes long
+	if err != nil {
+		return err
+	}
 	cluster, err := k8s.Open(ctx, k8s.Options{
 		Kubeconfig: c.kubeconfig,
 		Anonymous:  c.anonymous(),
@@ -94,14 +98,10 @@ func serveAll(ctx context.Context, here *local, ports listeners, out io.Writer) 
 			return err // before anything runs
 		}
 	}
-	graphQL, err := c.graphQL(root)
-	if err != nil {
-		return err
-	}
 	console := web.New(web.Config{
 		Authenticate:   cluster.Authenticate,
-		GraphQL:        graphQL,
-		Schema:         c.schema(),
+		GraphQL:        resolvers.NewHandler(root, api),
+		Schema:         c.shownSchema(),
 		Playground:     c.showsPlayground(),
 		Ready:          cluster.Ready,
 		Metrics:        metrics.Registry,
@@ -120,26 +120,6 @@ func serveAll(ctx context.Context, here *local, ports listeners, out io.Writer) 
 		return nil
 	})
 	return g.Wait()
-}
-
-// graphQL is the handler of the API, as c wants it.
-func (c *config) graphQL(root *resolvers.Resolver) (http.Handler, error) {
-	o := resolvers.Options{Limits: c.limits, NoIntrospection: !c.introspection}
-	if c.documents != "" {
-		var err error
-		if o.Documents, err = resolvers.LoadDocuments(c.documents, c.onlyStoredDocuments); err != nil {
-			return nil, fmt.Errorf("--documents: %w", err)
-		}
-	}
-	return resolvers.NewHandler(root, o), nil
-}
-
-// schema is what is shown of the schema.
-func (c *config) schema() []byte {
-	if !c.introspection {
-		return nil
-	}
-	return schema
 }
 
 // serve answers on ln with h until ctx ends. what is the name of it, for a person.

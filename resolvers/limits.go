@@ -74,7 +74,7 @@ func (documentLimits) Validate(graphql.ExecutableSchema) error { return nil }
 
 // MutateOperationContext refuses the operation when it is too large.
 func (l documentLimits) MutateOperationContext(_ context.Context, op *graphql.OperationContext) *gqlerror.Error {
-	m := meter{variables: op.Variables, fragments: map[fragmentOf]extent{}}
+	m := meter{variables: op.Variables}
 	size := m.set(op.Operation.SelectionSet, assumedLength)
 	op.Stats.SetExtension(costExtension, size.cost)
 	switch {
@@ -126,7 +126,7 @@ type extent struct {
 // exponentially. The document has been validated, so that they do not run in circles.
 type meter struct {
 	variables map[string]any
-	fragments map[fragmentOf]extent
+	fragments map[fragmentOf]extent // nil until there is one
 }
 
 // fragmentOf is a fragment, spread where lists have that length.
@@ -160,6 +160,9 @@ func (m *meter) fragment(s *ast.FragmentSpread, length int) extent {
 	size, ok := m.fragments[key]
 	if !ok {
 		size = m.set(s.Definition.SelectionSet, length)
+		if m.fragments == nil {
+			m.fragments = map[fragmentOf]extent{}
+		}
 		m.fragments[key] = size
 	}
 	return size

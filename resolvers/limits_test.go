@@ -66,7 +66,7 @@ func TestMeter(t *testing.T) {
 			if len(errs) > 0 {
 				t.Fatal(errs)
 			}
-			m := meter{variables: tt.variables, fragments: map[fragmentOf]extent{}}
+			m := meter{variables: tt.variables}
 			got := m.set(doc.Operations[0].SelectionSet, assumedLength)
 			if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(extent{})); diff != "" {
 				t.Errorf("-want +got\n%s", diff)

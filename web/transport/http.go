@@ -44,6 +44,7 @@ func (h HTTP) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecu
 	if x.maxBatch == 0 {
 		x.maxBatch = DefaultMaxBatch
 	}
+	w.Header().Set("Content-Type", mediaType+"; charset=utf-8") // also of the 500 that gqlgen makes of a panic
 	if !ok {
 		x.refuse(refusal{http.StatusNotAcceptable, badRequest, "Accept must allow " + responseJSON + " or " + plainJSON})
 		return
@@ -235,7 +236,6 @@ func (x *exchange) write(status int, parts [][]byte) {
 		length += len(part)
 	}
 	h := x.w.Header()
-	h.Set("Content-Type", x.mediaType+"; charset=utf-8")
 	h.Set("Content-Length", strconv.Itoa(length))
 	h.Set("Cache-Control", "no-store")
 	x.w.WriteHeader(status)
