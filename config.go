@@ -34,6 +34,7 @@ type config struct {
 	kubeconfig      string
 	anonymousUser   string
 	demo            bool
+	oidc            oidcFlags
 
 	allowedOrigins      names
 	allowedHosts        names
@@ -84,6 +85,7 @@ func (c *config) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&c.kubeconfig, "kubeconfig", "", "file that names an existing cluster to serve instead of the embedded one")
 	f.StringVar(&c.anonymousUser, "anonymous-user", "admin", "user that a request without a token acts as, in the embedded cluster and on loopback only; empty refuses such requests")
 	f.BoolVar(&c.demo, "demo", false, "make a small shop application with a function, and send it an event every few seconds")
+	c.oidc.addFlags(f)
 	c.addAPIFlags(f)
 }
 
@@ -162,6 +164,9 @@ func (c *config) validate() error {
 	}
 	if !c.embedded() && c.demo {
 		errs = append(errs, errors.New("--demo is for the embedded cluster"))
+	}
+	if _, err := c.oidc.authentication(); err != nil {
+		errs = append(errs, err)
 	}
 	return errors.Join(append(errs, c.validateAPI())...)
 }

@@ -40,6 +40,7 @@ func TestConfig(t *testing.T) {
 		listen: "127.0.0.1:3000", connectorListen: "127.0.0.1:3001", brokerListen: "127.0.0.1:3002",
 		dataDir: ".kyma-console", anonymousUser: "admin",
 		playground: "embedded", introspection: true, limits: resolvers.DefaultLimits(),
+		oidc: oidcFlags{usernameClaim: "email", groupsClaim: "groups", signingAlgs: "RS256"},
 	}
 	with := func(change func(*config)) config {
 		c := defaults
@@ -67,6 +68,18 @@ func TestConfig(t *testing.T) {
 			env{"KYMA_CONSOLE_DATA_DIR": "/d", "KYMA_CONSOLE_DEMO": "true"},
 			[]string{"--data-dir=/e", "--demo=false"},
 			with(func(c *config) { c.dataDir = "/e" }), nil,
+		},
+		{
+			"an issuer",
+			env{"KYMA_CONSOLE_OIDC_ISSUER": "https://dex", "KYMA_CONSOLE_OIDC_SIGNING_ALGS": "RS512"},
+			[]string{"--oidc-client-id=c", "--oidc-username-claim=sub", "--oidc-username-prefix=u:", "--oidc-groups-claim=g", "--oidc-groups-prefix=g:", "--oidc-signing-algs=ES256"},
+			with(func(c *config) {
+				c.oidc = oidcFlags{
+					issuer: "https://dex", clientID: "c", usernameClaim: "sub", usernamePrefix: "u:",
+					groupsClaim: "g", groupsPrefix: "g:", signingAlgs: "ES256",
+				}
+			}),
+			nil,
 		},
 		{"nobody is anonymous", env{"KYMA_CONSOLE_ANONYMOUS_USER": ""}, nil, with(func(c *config) { c.anonymousUser = "" }), nil},
 		{
@@ -135,7 +148,7 @@ func TestConfig(t *testing.T) {
 			if len(tt.errs) > 0 {
 				return
 			}
-			if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(config{})); diff != "" || err != nil {
+			if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(config{}, oidcFlags{})); diff != "" || err != nil {
 				t.Errorf("error %v, (-want +got):\n%s", err, diff)
 			}
 		})

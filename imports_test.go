@@ -20,9 +20,10 @@ var ours = []struct {
 	imports []string
 }{
 	{"", []string{"/**"}},
+	{"/web", []string{"/web/transport"}},
 	{"/web/**", nil},
 	{"/resolvers/scalars", []string{"/k8s/apis/**"}},
-	{"/resolvers", []string{"/resolvers/scalars", "/graph", "/web/transport", "/eventmesh", "/k8s", "/k8s/apis/**"}},
+	{"/resolvers", []string{"/web/transport", "/resolvers/scalars", "/graph", "/eventmesh", "/k8s", "/k8s/apis/**"}},
 	{"/graph", []string{"/resolvers/scalars", "/eventmesh", "/k8s", "/k8s/apis/**"}},
 	{"/eventmesh/embedded/env", nil},
 	{"/eventmesh/embedded", []string{"/eventmesh/embedded/**", "/eventmesh", "/k8s", "/k8s/apis/**"}},

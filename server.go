@@ -71,13 +71,19 @@ func run(ctx context.Context, c config, out io.Writer) error {
 // it is one, is then for the caller to stop.
 func serveAll(ctx context.Context, here *local, ports listeners, out io.Writer) error {
 	c, log := here.config, here.log
+	authentication, err := c.oidc.authentication()
+	if err != nil {
+		return err
+	}
 	api, err := c.api() // before anything starts that takes long
 	if err != nil {
 		return err
 	}
 	cluster, err := k8s.Open(ctx, k8s.Options{
-		Kubeconfig: c.kubeconfig,
-		Anonymous:  c.anonymous(),
+		Kubeconfig:     c.kubeconfig,
+		Anonymous:      c.anonymous(),
+		Authentication: authentication,
+		Audit:          log.logger.With("log", "audit"),
 		Fallback: func(ctx context.Context) (*rest.Config, error) {
 			fmt.Fprintln(out, "Starting Kubernetes, Knative Eventing and Service Catalog in this process ...")
 			return here.start(ctx)

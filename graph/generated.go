@@ -5,6 +5,7 @@ package graph
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -12,20 +13,23 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/introspection"
-	"github.com/kubernetes-sigs/service-catalog/pkg/apis/servicecatalog/v1beta1"
+	v1beta11 "github.com/kubernetes-sigs/service-catalog/pkg/apis/servicecatalog/v1beta1"
 	"github.com/kyma-eventmesh/kyma-console/eventmesh"
 	"github.com/kyma-eventmesh/kyma-console/k8s"
 	"github.com/kyma-eventmesh/kyma-console/k8s/apis/applicationconnector/v1alpha1"
+	"github.com/kyma-eventmesh/kyma-console/k8s/apis/rafter/v1beta1"
 	v1alpha11 "github.com/kyma-eventmesh/kyma-console/k8s/apis/serverless/v1alpha1"
+	v1alpha12 "github.com/kyma-eventmesh/kyma-console/k8s/apis/servicecatalog/v1alpha1"
 	"github.com/kyma-eventmesh/kyma-console/resolvers/scalars"
 	gqlparser "github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
-	v12 "k8s.io/api/core/v1"
+	v13 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	v12 "knative.dev/eventing/pkg/apis/duck/v1"
 	v11 "knative.dev/eventing/pkg/apis/eventing/v1"
 	"knative.dev/pkg/apis"
-	v13 "knative.dev/pkg/apis/duck/v1"
+	v14 "knative.dev/pkg/apis/duck/v1"
 )
 
 // region    ***************************** api!.gotpl *****************************
@@ -41,8 +45,18 @@ type ResolverRoot interface {
 	Application() ApplicationResolver
 	ApplicationEntry() ApplicationEntryResolver
 	ApplicationService() ApplicationServiceResolver
+	Asset() AssetResolver
+	AssetGroup() AssetGroupResolver
+	AssetGroupStatus() AssetGroupStatusResolver
+	AssetStatus() AssetStatusResolver
 	Broker() BrokerResolver
+	ClusterAsset() ClusterAssetResolver
+	ClusterAssetGroup() ClusterAssetGroupResolver
+	ClusterServiceBroker() ClusterServiceBrokerResolver
+	ClusterServiceClass() ClusterServiceClassResolver
+	ClusterServicePlan() ClusterServicePlanResolver
 	Condition() ConditionResolver
+	ConnectApplicationOutput() ConnectApplicationOutputResolver
 	EventActivation() EventActivationResolver
 	Function() FunctionResolver
 	FunctionEnv() FunctionEnvResolver
@@ -53,11 +67,16 @@ type ResolverRoot interface {
 	NamespaceListItem() NamespaceListItemResolver
 	NamespaceMutationOutput() NamespaceMutationOutputResolver
 	Query() QueryResolver
+	Secret() SecretResolver
+	ServiceBinding() ServiceBindingResolver
+	ServiceBindingUsage() ServiceBindingUsageResolver
+	ServiceBroker() ServiceBrokerResolver
 	ServiceClass() ServiceClassResolver
 	ServiceInstance() ServiceInstanceResolver
 	ServicePlan() ServicePlanResolver
 	Subscriber() SubscriberResolver
 	Subscription() SubscriptionResolver
+	Trigger() TriggerResolver
 	TriggerSpec() TriggerSpecResolver
 	TriggerStatus() TriggerStatusResolver
 }
@@ -71,10 +90,22 @@ type ComplexityRoot struct {
 		Description            func(childComplexity int) int
 		EnabledInNamespaces    func(childComplexity int) int
 		EnabledMappingServices func(childComplexity int) int
+		EventTypes             func(childComplexity int) int
 		Labels                 func(childComplexity int) int
 		Name                   func(childComplexity int) int
 		Services               func(childComplexity int) int
 		Status                 func(childComplexity int) int
+	}
+
+	ApplicationConnection struct {
+		Edges      func(childComplexity int) int
+		PageInfo   func(childComplexity int) int
+		TotalCount func(childComplexity int) int
+	}
+
+	ApplicationEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
 	}
 
 	ApplicationEntry struct {
@@ -110,8 +141,41 @@ type ComplexityRoot struct {
 		Tags                func(childComplexity int) int
 	}
 
+	Asset struct {
+		DisplayName func(childComplexity int) int
+		Files       func(childComplexity int, filterExtensions []string) int
+		Name        func(childComplexity int) int
+		Namespace   func(childComplexity int) int
+		Parameters  func(childComplexity int) int
+		Status      func(childComplexity int) int
+		Type        func(childComplexity int) int
+	}
+
+	AssetGroup struct {
+		Assets      func(childComplexity int, types []string) int
+		Description func(childComplexity int) int
+		DisplayName func(childComplexity int) int
+		GroupName   func(childComplexity int) int
+		Name        func(childComplexity int) int
+		Namespace   func(childComplexity int) int
+		Status      func(childComplexity int) int
+	}
+
+	AssetGroupStatus struct {
+		Message func(childComplexity int) int
+		Phase   func(childComplexity int) int
+		Reason  func(childComplexity int) int
+	}
+
+	AssetStatus struct {
+		Message func(childComplexity int) int
+		Phase   func(childComplexity int) int
+		Reason  func(childComplexity int) int
+	}
+
 	Broker struct {
 		Conditions func(childComplexity int) int
+		Delivery   func(childComplexity int) int
 		Labels     func(childComplexity int) int
 		Message    func(childComplexity int) int
 		Name       func(childComplexity int) int
@@ -123,9 +187,81 @@ type ComplexityRoot struct {
 		URL        func(childComplexity int) int
 	}
 
+	BrokerConnection struct {
+		Edges      func(childComplexity int) int
+		PageInfo   func(childComplexity int) int
+		TotalCount func(childComplexity int) int
+	}
+
+	BrokerEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
+	}
+
 	BrokerEvent struct {
 		Broker func(childComplexity int) int
 		Type   func(childComplexity int) int
+	}
+
+	ClusterAsset struct {
+		DisplayName func(childComplexity int) int
+		Files       func(childComplexity int, filterExtensions []string) int
+		Name        func(childComplexity int) int
+		Parameters  func(childComplexity int) int
+		Status      func(childComplexity int) int
+		Type        func(childComplexity int) int
+	}
+
+	ClusterAssetGroup struct {
+		Assets      func(childComplexity int, types []string) int
+		Description func(childComplexity int) int
+		DisplayName func(childComplexity int) int
+		GroupName   func(childComplexity int) int
+		Name        func(childComplexity int) int
+		Status      func(childComplexity int) int
+	}
+
+	ClusterServiceBroker struct {
+		CreationTimestamp func(childComplexity int) int
+		Labels            func(childComplexity int) int
+		Name              func(childComplexity int) int
+		Status            func(childComplexity int) int
+		URL               func(childComplexity int) int
+	}
+
+	ClusterServiceBrokerEvent struct {
+		ClusterServiceBroker func(childComplexity int) int
+		Type                 func(childComplexity int) int
+	}
+
+	ClusterServiceClass struct {
+		Activated           func(childComplexity int, namespace *string) int
+		ClusterAssetGroup   func(childComplexity int) int
+		CreationTimestamp   func(childComplexity int) int
+		Description         func(childComplexity int) int
+		DisplayName         func(childComplexity int) int
+		DocumentationURL    func(childComplexity int) int
+		ExternalName        func(childComplexity int) int
+		ImageURL            func(childComplexity int) int
+		Instances           func(childComplexity int, namespace *string) int
+		Labels              func(childComplexity int) int
+		LongDescription     func(childComplexity int) int
+		Name                func(childComplexity int) int
+		Plans               func(childComplexity int) int
+		ProviderDisplayName func(childComplexity int) int
+		SupportURL          func(childComplexity int) int
+		Tags                func(childComplexity int) int
+	}
+
+	ClusterServicePlan struct {
+		BindingCreateParameterSchema   func(childComplexity int) int
+		ClusterAssetGroup              func(childComplexity int) int
+		Description                    func(childComplexity int) int
+		DisplayName                    func(childComplexity int) int
+		ExternalName                   func(childComplexity int) int
+		InstanceCreateParameterSchema  func(childComplexity int) int
+		Name                           func(childComplexity int) int
+		RelatedClusterServiceClassName func(childComplexity int) int
 	}
 
 	Condition struct {
@@ -136,14 +272,51 @@ type ComplexityRoot struct {
 		Type               func(childComplexity int) int
 	}
 
+	ConnectApplicationOutput struct {
+		Application func(childComplexity int) int
+		Namespace   func(childComplexity int) int
+		Objects     func(childComplexity int) int
+		Path        func(childComplexity int) int
+	}
+
+	ConnectedObject struct {
+		Kind      func(childComplexity int) int
+		Name      func(childComplexity int) int
+		Namespace func(childComplexity int) int
+		Outcome   func(childComplexity int) int
+	}
+
+	CreateServiceBindingOutput struct {
+		Name                func(childComplexity int) int
+		Namespace           func(childComplexity int) int
+		ServiceInstanceName func(childComplexity int) int
+	}
+
 	DeleteApplicationOutput struct {
 		Name func(childComplexity int) int
+	}
+
+	DeleteServiceBindingOutput struct {
+		Name      func(childComplexity int) int
+		Namespace func(childComplexity int) int
+	}
+
+	Delivery struct {
+		BackoffDelay   func(childComplexity int) int
+		BackoffPolicy  func(childComplexity int) int
+		DeadLetterSink func(childComplexity int) int
+		Retry          func(childComplexity int) int
+		Timeout        func(childComplexity int) int
 	}
 
 	EnabledApplicationService struct {
 		DisplayName func(childComplexity int) int
 		Exist       func(childComplexity int) int
 		ID          func(childComplexity int) int
+	}
+
+	EnvPrefix struct {
+		Name func(childComplexity int) int
 	}
 
 	EventActivation struct {
@@ -158,6 +331,20 @@ type ComplexityRoot struct {
 		Schema      func(childComplexity int) int
 		Type        func(childComplexity int) int
 		Version     func(childComplexity int) int
+	}
+
+	EventType struct {
+		Application func(childComplexity int) int
+		Description func(childComplexity int) int
+		Schema      func(childComplexity int) int
+		Service     func(childComplexity int) int
+		Type        func(childComplexity int) int
+		Version     func(childComplexity int) int
+	}
+
+	File struct {
+		Metadata func(childComplexity int) int
+		URL      func(childComplexity int) int
 	}
 
 	Function struct {
@@ -218,6 +405,11 @@ type ComplexityRoot struct {
 		Reason  func(childComplexity int) int
 	}
 
+	LocalObjectReference struct {
+		Kind func(childComplexity int) int
+		Name func(childComplexity int) int
+	}
+
 	MeshObject struct {
 		Kind      func(childComplexity int) int
 		Name      func(childComplexity int) int
@@ -247,17 +439,21 @@ type ComplexityRoot struct {
 	}
 
 	Mutation struct {
+		ConnectApplication           func(childComplexity int, input ConnectApplicationInput, dryRun *bool) int
 		CreateApplication            func(childComplexity int, name string, description *string, labels map[string]string, dryRun *bool) int
 		CreateFunction               func(childComplexity int, name string, namespace string, params FunctionMutationInput) int
-		CreateManyTriggers           func(childComplexity int, namespace string, triggers []TriggerCreateInput, ownerRef []v1.OwnerReference) int
+		CreateManyTriggers           func(childComplexity int, namespace string, triggers []TriggerCreateInput, ownerRef []v1.OwnerReference, dryRun *bool) int
 		CreateNamespace              func(childComplexity int, name string, labels map[string]string) int
-		CreateServiceInstance        func(childComplexity int, namespace string, params ServiceInstanceCreateInput) int
-		CreateTrigger                func(childComplexity int, namespace string, trigger TriggerCreateInput, ownerRef []v1.OwnerReference) int
+		CreateServiceBinding         func(childComplexity int, serviceBindingName *string, serviceInstanceName string, namespace string, parameters map[string]any, dryRun *bool) int
+		CreateServiceInstance        func(childComplexity int, namespace string, params ServiceInstanceCreateInput, dryRun *bool) int
+		CreateTrigger                func(childComplexity int, namespace string, trigger TriggerCreateInput, ownerRef []v1.OwnerReference, dryRun *bool) int
 		DeleteApplication            func(childComplexity int, name string) int
 		DeleteFunction               func(childComplexity int, namespace string, function FunctionMetadataInput) int
+		DeleteManyTriggers           func(childComplexity int, namespace string, triggerNames []string, dryRun *bool) int
 		DeleteNamespace              func(childComplexity int, name string) int
-		DeleteServiceInstance        func(childComplexity int, name string, namespace string) int
-		DeleteTrigger                func(childComplexity int, namespace string, triggerName string) int
+		DeleteServiceBinding         func(childComplexity int, serviceBindingName string, namespace string, dryRun *bool) int
+		DeleteServiceInstance        func(childComplexity int, name string, namespace string, dryRun *bool) int
+		DeleteTrigger                func(childComplexity int, namespace string, triggerName string, dryRun *bool) int
 		DisableApplication           func(childComplexity int, application string, namespace string) int
 		EnableApplication            func(childComplexity int, application string, namespace string, allServices *bool, services []*v1alpha1.ApplicationMappingService) int
 		RegisterApplicationService   func(childComplexity int, application string, service ApplicationServiceInput) int
@@ -270,6 +466,17 @@ type ComplexityRoot struct {
 		Labels            func(childComplexity int) int
 		Name              func(childComplexity int) int
 		Status            func(childComplexity int) int
+	}
+
+	NamespaceConnection struct {
+		Edges      func(childComplexity int) int
+		PageInfo   func(childComplexity int) int
+		TotalCount func(childComplexity int) int
+	}
+
+	NamespaceEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
 	}
 
 	NamespaceEvent struct {
@@ -290,23 +497,45 @@ type ComplexityRoot struct {
 		Name   func(childComplexity int) int
 	}
 
+	PageInfo struct {
+		EndCursor       func(childComplexity int) int
+		HasNextPage     func(childComplexity int) int
+		HasPreviousPage func(childComplexity int) int
+		StartCursor     func(childComplexity int) int
+	}
+
 	Query struct {
-		Application      func(childComplexity int, name string) int
-		Applications     func(childComplexity int, namespace *string, first *int, offset *int) int
-		Broker           func(childComplexity int, name string, namespace string) int
-		Brokers          func(childComplexity int, namespace string) int
-		EventActivations func(childComplexity int, namespace string) int
-		Function         func(childComplexity int, name string, namespace string) int
-		FunctionLogs     func(childComplexity int, name string, namespace string) int
-		Functions        func(childComplexity int, namespace string) int
-		MeshStatus       func(childComplexity int, namespace *string, application *string) int
-		Namespace        func(childComplexity int, name string) int
-		Namespaces       func(childComplexity int, withSystemNamespaces *bool, withInactiveStatus *bool) int
-		ServiceClass     func(childComplexity int, namespace string, name string) int
-		ServiceClasses   func(childComplexity int, namespace string, first *int, offset *int) int
-		ServiceInstance  func(childComplexity int, name string, namespace string) int
-		ServiceInstances func(childComplexity int, namespace string, first *int, offset *int, status *eventmesh.InstancePhase) int
-		Triggers         func(childComplexity int, namespace string, serviceName *string, subscriber *SubscriberInput) int
+		Application                func(childComplexity int, name string) int
+		Applications               func(childComplexity int, namespace *string, first *int, offset *int) int
+		ApplicationsConnection     func(childComplexity int, first *int, after *string, last *int, before *string, filter *ConnectionFilter, orderBy *ConnectionOrder) int
+		Broker                     func(childComplexity int, name string, namespace string) int
+		Brokers                    func(childComplexity int, namespace string) int
+		BrokersConnection          func(childComplexity int, namespace *string, first *int, after *string, last *int, before *string, filter *ConnectionFilter, orderBy *ConnectionOrder) int
+		ClusterServiceBroker       func(childComplexity int, name string) int
+		ClusterServiceBrokers      func(childComplexity int, first *int, offset *int) int
+		ClusterServiceClass        func(childComplexity int, name string) int
+		ClusterServiceClasses      func(childComplexity int, first *int, offset *int) int
+		EventActivations           func(childComplexity int, namespace string) int
+		EventTypes                 func(childComplexity int, namespace string, application *string) int
+		Function                   func(childComplexity int, name string, namespace string) int
+		FunctionLogs               func(childComplexity int, name string, namespace string) int
+		Functions                  func(childComplexity int, namespace string) int
+		MeshStatus                 func(childComplexity int, namespace *string, application *string) int
+		Namespace                  func(childComplexity int, name string) int
+		Namespaces                 func(childComplexity int, withSystemNamespaces *bool, withInactiveStatus *bool) int
+		NamespacesConnection       func(childComplexity int, withSystemNamespaces *bool, withInactiveStatus *bool, first *int, after *string, last *int, before *string, filter *ConnectionFilter, orderBy *ConnectionOrder) int
+		ServiceBinding             func(childComplexity int, name string, namespace string) int
+		ServiceBindingUsage        func(childComplexity int, name string, namespace string) int
+		ServiceBindingUsages       func(childComplexity int, namespace string, resourceKind *string, resourceName *string) int
+		ServiceBroker              func(childComplexity int, name string, namespace string) int
+		ServiceBrokers             func(childComplexity int, namespace string, first *int, offset *int) int
+		ServiceClass               func(childComplexity int, namespace string, name string) int
+		ServiceClasses             func(childComplexity int, namespace string, first *int, offset *int) int
+		ServiceInstance            func(childComplexity int, name string, namespace string) int
+		ServiceInstances           func(childComplexity int, namespace string, first *int, offset *int, status *eventmesh.InstancePhase) int
+		ServiceInstancesConnection func(childComplexity int, namespace *string, first *int, after *string, last *int, before *string, filter *ConnectionFilter, orderBy *ConnectionOrder) int
+		Triggers                   func(childComplexity int, namespace string, serviceName *string, subscriber *SubscriberInput) int
+		TriggersConnection         func(childComplexity int, namespace *string, first *int, after *string, last *int, before *string, filter *ConnectionFilter, orderBy *ConnectionOrder) int
 	}
 
 	ResourceValues struct {
@@ -314,8 +543,92 @@ type ComplexityRoot struct {
 		Memory func(childComplexity int) int
 	}
 
+	Secret struct {
+		Annotations       func(childComplexity int) int
+		CreationTimestamp func(childComplexity int) int
+		Data              func(childComplexity int) int
+		JSON              func(childComplexity int) int
+		Labels            func(childComplexity int) int
+		Name              func(childComplexity int) int
+		Namespace         func(childComplexity int) int
+		Type              func(childComplexity int) int
+	}
+
+	ServiceBinding struct {
+		Name                func(childComplexity int) int
+		Namespace           func(childComplexity int) int
+		Parameters          func(childComplexity int) int
+		Secret              func(childComplexity int) int
+		ServiceInstanceName func(childComplexity int) int
+		Status              func(childComplexity int) int
+	}
+
+	ServiceBindingEvent struct {
+		ServiceBinding func(childComplexity int) int
+		Type           func(childComplexity int) int
+	}
+
+	ServiceBindingStatus struct {
+		Message func(childComplexity int) int
+		Reason  func(childComplexity int) int
+		Type    func(childComplexity int) int
+	}
+
+	ServiceBindingUsage struct {
+		Name           func(childComplexity int) int
+		Namespace      func(childComplexity int) int
+		Parameters     func(childComplexity int) int
+		ServiceBinding func(childComplexity int) int
+		Status         func(childComplexity int) int
+		UsedBy         func(childComplexity int) int
+	}
+
+	ServiceBindingUsageParameters struct {
+		EnvPrefix func(childComplexity int) int
+	}
+
+	ServiceBindingUsageStatus struct {
+		Message func(childComplexity int) int
+		Reason  func(childComplexity int) int
+		Type    func(childComplexity int) int
+	}
+
+	ServiceBindings struct {
+		Items func(childComplexity int) int
+		Stats func(childComplexity int) int
+	}
+
+	ServiceBindingsStats struct {
+		Failed  func(childComplexity int) int
+		Pending func(childComplexity int) int
+		Ready   func(childComplexity int) int
+		Unknown func(childComplexity int) int
+	}
+
+	ServiceBroker struct {
+		CreationTimestamp func(childComplexity int) int
+		Labels            func(childComplexity int) int
+		Name              func(childComplexity int) int
+		Namespace         func(childComplexity int) int
+		Status            func(childComplexity int) int
+		URL               func(childComplexity int) int
+	}
+
+	ServiceBrokerEvent struct {
+		ServiceBroker func(childComplexity int) int
+		Type          func(childComplexity int) int
+	}
+
+	ServiceBrokerStatus struct {
+		Message func(childComplexity int) int
+		Ready   func(childComplexity int) int
+		Reason  func(childComplexity int) int
+	}
+
 	ServiceClass struct {
 		Activated           func(childComplexity int) int
+		AssetGroup          func(childComplexity int) int
+		ClusterAssetGroup   func(childComplexity int) int
 		CreationTimestamp   func(childComplexity int) int
 		Description         func(childComplexity int) int
 		DisplayName         func(childComplexity int) int
@@ -334,17 +647,32 @@ type ComplexityRoot struct {
 	}
 
 	ServiceInstance struct {
-		Bindable          func(childComplexity int) int
-		ClassReference    func(childComplexity int) int
-		CreationTimestamp func(childComplexity int) int
-		Labels            func(childComplexity int) int
-		Name              func(childComplexity int) int
-		Namespace         func(childComplexity int) int
-		PlanReference     func(childComplexity int) int
-		PlanSpec          func(childComplexity int) int
-		ServiceClass      func(childComplexity int) int
-		ServicePlan       func(childComplexity int) int
-		Status            func(childComplexity int) int
+		Bindable             func(childComplexity int) int
+		ClassReference       func(childComplexity int) int
+		ClusterServiceClass  func(childComplexity int) int
+		ClusterServicePlan   func(childComplexity int) int
+		CreationTimestamp    func(childComplexity int) int
+		Labels               func(childComplexity int) int
+		Name                 func(childComplexity int) int
+		Namespace            func(childComplexity int) int
+		PlanReference        func(childComplexity int) int
+		PlanSpec             func(childComplexity int) int
+		ServiceBindingUsages func(childComplexity int) int
+		ServiceBindings      func(childComplexity int) int
+		ServiceClass         func(childComplexity int) int
+		ServicePlan          func(childComplexity int) int
+		Status               func(childComplexity int) int
+	}
+
+	ServiceInstanceConnection struct {
+		Edges      func(childComplexity int) int
+		PageInfo   func(childComplexity int) int
+		TotalCount func(childComplexity int) int
+	}
+
+	ServiceInstanceEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
 	}
 
 	ServiceInstanceEvent struct {
@@ -365,7 +693,9 @@ type ComplexityRoot struct {
 	}
 
 	ServicePlan struct {
+		AssetGroup                    func(childComplexity int) int
 		BindingCreateParameterSchema  func(childComplexity int) int
+		ClusterAssetGroup             func(childComplexity int) int
 		Description                   func(childComplexity int) int
 		DisplayName                   func(childComplexity int) int
 		ExternalName                  func(childComplexity int) int
@@ -388,19 +718,36 @@ type ComplexityRoot struct {
 	}
 
 	Subscription struct {
-		ApplicationEvent     func(childComplexity int) int
-		BrokerEvent          func(childComplexity int, namespace string) int
-		MeshStatusEvent      func(childComplexity int, namespace *string, application *string) int
-		NamespaceEvent       func(childComplexity int, withSystemNamespaces *bool) int
-		ServiceInstanceEvent func(childComplexity int, namespace string) int
-		TriggerEvent         func(childComplexity int, namespace string, serviceName *string, subscriber *SubscriberInput) int
+		ApplicationEvent          func(childComplexity int) int
+		BrokerEvent               func(childComplexity int, namespace string) int
+		ClusterServiceBrokerEvent func(childComplexity int) int
+		MeshStatusEvent           func(childComplexity int, namespace *string, application *string) int
+		NamespaceEvent            func(childComplexity int, withSystemNamespaces *bool) int
+		ServiceBindingEvent       func(childComplexity int, namespace string) int
+		ServiceBrokerEvent        func(childComplexity int, namespace string) int
+		ServiceInstanceEvent      func(childComplexity int, namespace string) int
+		TriggerEvent              func(childComplexity int, namespace string, serviceName *string, subscriber *SubscriberInput) int
 	}
 
 	Trigger struct {
-		Name      func(childComplexity int) int
-		Namespace func(childComplexity int) int
-		Spec      func(childComplexity int) int
-		Status    func(childComplexity int) int
+		Broker           func(childComplexity int) int
+		FilterAttributes func(childComplexity int) int
+		Name             func(childComplexity int) int
+		Namespace        func(childComplexity int) int
+		Spec             func(childComplexity int) int
+		Status           func(childComplexity int) int
+		Subscriber       func(childComplexity int) int
+	}
+
+	TriggerConnection struct {
+		Edges      func(childComplexity int) int
+		PageInfo   func(childComplexity int) int
+		TotalCount func(childComplexity int) int
+	}
+
+	TriggerEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
 	}
 
 	TriggerEvent struct {
@@ -410,7 +757,9 @@ type ComplexityRoot struct {
 
 	TriggerSpec struct {
 		Broker     func(childComplexity int) int
+		Delivery   func(childComplexity int) int
 		Filter     func(childComplexity int) int
+		Filters    func(childComplexity int) int
 		Path       func(childComplexity int) int
 		Port       func(childComplexity int) int
 		Subscriber func(childComplexity int) int
@@ -444,6 +793,7 @@ type ApplicationResolver interface {
 	EnabledMappingServices(ctx context.Context, obj *v1alpha1.Application) ([]*EnabledMappingService, error)
 	Status(ctx context.Context, obj *v1alpha1.Application) (ApplicationStatus, error)
 	CompassMetadata(ctx context.Context, obj *v1alpha1.Application) (*v1alpha1.CompassMetadata, error)
+	EventTypes(ctx context.Context, obj *v1alpha1.Application) ([]EventType, error)
 }
 type ApplicationEntryResolver interface {
 	Type(ctx context.Context, obj *v1alpha1.Entry) (string, error)
@@ -452,6 +802,25 @@ type ApplicationEntryResolver interface {
 }
 type ApplicationServiceResolver interface {
 	Entries(ctx context.Context, obj *v1alpha1.Service) ([]v1alpha1.Entry, error)
+}
+type AssetResolver interface {
+	Parameters(ctx context.Context, obj *v1beta1.Asset) (map[string]any, error)
+	Type(ctx context.Context, obj *v1beta1.Asset) (string, error)
+	Files(ctx context.Context, obj *v1beta1.Asset, filterExtensions []string) ([]File, error)
+
+	DisplayName(ctx context.Context, obj *v1beta1.Asset) (*string, error)
+}
+type AssetGroupResolver interface {
+	GroupName(ctx context.Context, obj *v1beta1.AssetGroup) (string, error)
+	Assets(ctx context.Context, obj *v1beta1.AssetGroup, types []string) ([]v1beta1.Asset, error)
+	DisplayName(ctx context.Context, obj *v1beta1.AssetGroup) (string, error)
+	Description(ctx context.Context, obj *v1beta1.AssetGroup) (string, error)
+}
+type AssetGroupStatusResolver interface {
+	Phase(ctx context.Context, obj *v1beta1.AssetGroupStatus) (AssetGroupPhaseType, error)
+}
+type AssetStatusResolver interface {
+	Phase(ctx context.Context, obj *v1beta1.AssetStatus) (AssetPhaseType, error)
 }
 type BrokerResolver interface {
 	Labels(ctx context.Context, obj *v11.Broker) (map[string]string, error)
@@ -462,12 +831,61 @@ type BrokerResolver interface {
 	Status(ctx context.Context, obj *v11.Broker) (eventmesh.Verdict, error)
 	Conditions(ctx context.Context, obj *v11.Broker) ([]apis.Condition, error)
 	Triggers(ctx context.Context, obj *v11.Broker) ([]v11.Trigger, error)
+	Delivery(ctx context.Context, obj *v11.Broker) (*v12.DeliverySpec, error)
+}
+type ClusterAssetResolver interface {
+	Parameters(ctx context.Context, obj *v1beta1.ClusterAsset) (map[string]any, error)
+	Type(ctx context.Context, obj *v1beta1.ClusterAsset) (string, error)
+	Files(ctx context.Context, obj *v1beta1.ClusterAsset, filterExtensions []string) ([]File, error)
+
+	DisplayName(ctx context.Context, obj *v1beta1.ClusterAsset) (*string, error)
+}
+type ClusterAssetGroupResolver interface {
+	GroupName(ctx context.Context, obj *v1beta1.ClusterAssetGroup) (string, error)
+	Assets(ctx context.Context, obj *v1beta1.ClusterAssetGroup, types []string) ([]v1beta1.ClusterAsset, error)
+	DisplayName(ctx context.Context, obj *v1beta1.ClusterAssetGroup) (string, error)
+	Description(ctx context.Context, obj *v1beta1.ClusterAssetGroup) (string, error)
+}
+type ClusterServiceBrokerResolver interface {
+	Status(ctx context.Context, obj *v1beta11.ClusterServiceBroker) (*ServiceBrokerStatus, error)
+
+	URL(ctx context.Context, obj *v1beta11.ClusterServiceBroker) (string, error)
+	Labels(ctx context.Context, obj *v1beta11.ClusterServiceBroker) (map[string]string, error)
+}
+type ClusterServiceClassResolver interface {
+	ExternalName(ctx context.Context, obj *v1beta11.ClusterServiceClass) (string, error)
+	DisplayName(ctx context.Context, obj *v1beta11.ClusterServiceClass) (*string, error)
+
+	Description(ctx context.Context, obj *v1beta11.ClusterServiceClass) (string, error)
+	LongDescription(ctx context.Context, obj *v1beta11.ClusterServiceClass) (*string, error)
+	ImageURL(ctx context.Context, obj *v1beta11.ClusterServiceClass) (*string, error)
+	DocumentationURL(ctx context.Context, obj *v1beta11.ClusterServiceClass) (*string, error)
+	SupportURL(ctx context.Context, obj *v1beta11.ClusterServiceClass) (*string, error)
+	ProviderDisplayName(ctx context.Context, obj *v1beta11.ClusterServiceClass) (*string, error)
+	Tags(ctx context.Context, obj *v1beta11.ClusterServiceClass) ([]string, error)
+	Labels(ctx context.Context, obj *v1beta11.ClusterServiceClass) (map[string]string, error)
+	Plans(ctx context.Context, obj *v1beta11.ClusterServiceClass) ([]v1beta11.ClusterServicePlan, error)
+	Activated(ctx context.Context, obj *v1beta11.ClusterServiceClass, namespace *string) (bool, error)
+	Instances(ctx context.Context, obj *v1beta11.ClusterServiceClass, namespace *string) ([]v1beta11.ServiceInstance, error)
+	ClusterAssetGroup(ctx context.Context, obj *v1beta11.ClusterServiceClass) (*v1beta1.ClusterAssetGroup, error)
+}
+type ClusterServicePlanResolver interface {
+	DisplayName(ctx context.Context, obj *v1beta11.ClusterServicePlan) (*string, error)
+	ExternalName(ctx context.Context, obj *v1beta11.ClusterServicePlan) (string, error)
+	Description(ctx context.Context, obj *v1beta11.ClusterServicePlan) (string, error)
+	RelatedClusterServiceClassName(ctx context.Context, obj *v1beta11.ClusterServicePlan) (string, error)
+	InstanceCreateParameterSchema(ctx context.Context, obj *v1beta11.ClusterServicePlan) (map[string]any, error)
+	BindingCreateParameterSchema(ctx context.Context, obj *v1beta11.ClusterServicePlan) (map[string]any, error)
+	ClusterAssetGroup(ctx context.Context, obj *v1beta11.ClusterServicePlan) (*v1beta1.ClusterAssetGroup, error)
 }
 type ConditionResolver interface {
 	Type(ctx context.Context, obj *apis.Condition) (string, error)
 	Status(ctx context.Context, obj *apis.Condition) (string, error)
 
 	LastTransitionTime(ctx context.Context, obj *apis.Condition) (*v1.Time, error)
+}
+type ConnectApplicationOutputResolver interface {
+	Path(ctx context.Context, obj *ConnectApplicationOutput) (*eventmesh.Path, error)
 }
 type EventActivationResolver interface {
 	DisplayName(ctx context.Context, obj *v1alpha1.EventActivation) (string, error)
@@ -479,7 +897,7 @@ type FunctionResolver interface {
 	Labels(ctx context.Context, obj *v1alpha11.Function) (map[string]string, error)
 	Source(ctx context.Context, obj *v1alpha11.Function) (string, error)
 	Dependencies(ctx context.Context, obj *v1alpha11.Function) (string, error)
-	Env(ctx context.Context, obj *v1alpha11.Function) ([]v12.EnvVar, error)
+	Env(ctx context.Context, obj *v1alpha11.Function) ([]v13.EnvVar, error)
 	Replicas(ctx context.Context, obj *v1alpha11.Function) (*FunctionReplicas, error)
 	Resources(ctx context.Context, obj *v1alpha11.Function) (*FunctionResources, error)
 	BuildResources(ctx context.Context, obj *v1alpha11.Function) (*FunctionResources, error)
@@ -490,7 +908,7 @@ type FunctionResolver interface {
 	Status(ctx context.Context, obj *v1alpha11.Function) (*eventmesh.FunctionStatus, error)
 }
 type FunctionEnvResolver interface {
-	ValueFrom(ctx context.Context, obj *v12.EnvVar) (*FunctionEnvValueFrom, error)
+	ValueFrom(ctx context.Context, obj *v13.EnvVar) (*FunctionEnvValueFrom, error)
 }
 type FunctionLogLineResolver interface {
 	Time(ctx context.Context, obj *eventmesh.LogLine) (string, error)
@@ -507,97 +925,161 @@ type MutationResolver interface {
 	UnregisterApplicationService(ctx context.Context, application string, id string) (*v1alpha1.Service, error)
 	EnableApplication(ctx context.Context, application string, namespace string, allServices *bool, services []*v1alpha1.ApplicationMappingService) (*ApplicationMapping, error)
 	DisableApplication(ctx context.Context, application string, namespace string) (*ApplicationMapping, error)
-	CreateServiceInstance(ctx context.Context, namespace string, params ServiceInstanceCreateInput) (*v1beta1.ServiceInstance, error)
-	DeleteServiceInstance(ctx context.Context, name string, namespace string) (*v1beta1.ServiceInstance, error)
-	CreateNamespace(ctx context.Context, name string, labels map[string]string) (*v12.Namespace, error)
-	DeleteNamespace(ctx context.Context, name string) (*v12.Namespace, error)
+	CreateServiceInstance(ctx context.Context, namespace string, params ServiceInstanceCreateInput, dryRun *bool) (*v1beta11.ServiceInstance, error)
+	DeleteServiceInstance(ctx context.Context, name string, namespace string, dryRun *bool) (*v1beta11.ServiceInstance, error)
+	CreateServiceBinding(ctx context.Context, serviceBindingName *string, serviceInstanceName string, namespace string, parameters map[string]any, dryRun *bool) (*CreateServiceBindingOutput, error)
+	DeleteServiceBinding(ctx context.Context, serviceBindingName string, namespace string, dryRun *bool) (*DeleteServiceBindingOutput, error)
+	CreateNamespace(ctx context.Context, name string, labels map[string]string) (*v13.Namespace, error)
+	DeleteNamespace(ctx context.Context, name string) (*v13.Namespace, error)
 	CreateFunction(ctx context.Context, name string, namespace string, params FunctionMutationInput) (*v1alpha11.Function, error)
 	DeleteFunction(ctx context.Context, namespace string, function FunctionMetadataInput) (*FunctionMetadata, error)
-	CreateTrigger(ctx context.Context, namespace string, trigger TriggerCreateInput, ownerRef []v1.OwnerReference) (*v11.Trigger, error)
-	CreateManyTriggers(ctx context.Context, namespace string, triggers []TriggerCreateInput, ownerRef []v1.OwnerReference) ([]v11.Trigger, error)
-	DeleteTrigger(ctx context.Context, namespace string, triggerName string) (*v11.Trigger, error)
+	CreateTrigger(ctx context.Context, namespace string, trigger TriggerCreateInput, ownerRef []v1.OwnerReference, dryRun *bool) (*v11.Trigger, error)
+	CreateManyTriggers(ctx context.Context, namespace string, triggers []TriggerCreateInput, ownerRef []v1.OwnerReference, dryRun *bool) ([]v11.Trigger, error)
+	DeleteTrigger(ctx context.Context, namespace string, triggerName string, dryRun *bool) (*v11.Trigger, error)
+	DeleteManyTriggers(ctx context.Context, namespace string, triggerNames []string, dryRun *bool) ([]v11.Trigger, error)
+	ConnectApplication(ctx context.Context, input ConnectApplicationInput, dryRun *bool) (*ConnectApplicationOutput, error)
 }
 type NamespaceResolver interface {
-	Labels(ctx context.Context, obj *v12.Namespace) (map[string]string, error)
-	Status(ctx context.Context, obj *v12.Namespace) (string, error)
-	IsSystemNamespace(ctx context.Context, obj *v12.Namespace) (bool, error)
-	Applications(ctx context.Context, obj *v12.Namespace) ([]string, error)
+	Labels(ctx context.Context, obj *v13.Namespace) (map[string]string, error)
+	Status(ctx context.Context, obj *v13.Namespace) (string, error)
+	IsSystemNamespace(ctx context.Context, obj *v13.Namespace) (bool, error)
+	Applications(ctx context.Context, obj *v13.Namespace) ([]string, error)
 }
 type NamespaceListItemResolver interface {
-	Labels(ctx context.Context, obj *v12.Namespace) (map[string]string, error)
-	Status(ctx context.Context, obj *v12.Namespace) (string, error)
-	IsSystemNamespace(ctx context.Context, obj *v12.Namespace) (bool, error)
-	ApplicationsCount(ctx context.Context, obj *v12.Namespace) (*int, error)
+	Labels(ctx context.Context, obj *v13.Namespace) (map[string]string, error)
+	Status(ctx context.Context, obj *v13.Namespace) (string, error)
+	IsSystemNamespace(ctx context.Context, obj *v13.Namespace) (bool, error)
+	ApplicationsCount(ctx context.Context, obj *v13.Namespace) (*int, error)
 }
 type NamespaceMutationOutputResolver interface {
-	Labels(ctx context.Context, obj *v12.Namespace) (map[string]string, error)
+	Labels(ctx context.Context, obj *v13.Namespace) (map[string]string, error)
 }
 type QueryResolver interface {
 	Application(ctx context.Context, name string) (*v1alpha1.Application, error)
 	Applications(ctx context.Context, namespace *string, first *int, offset *int) ([]v1alpha1.Application, error)
+	ApplicationsConnection(ctx context.Context, first *int, after *string, last *int, before *string, filter *ConnectionFilter, orderBy *ConnectionOrder) (*ApplicationConnection, error)
 	EventActivations(ctx context.Context, namespace string) ([]v1alpha1.EventActivation, error)
-	ServiceClass(ctx context.Context, namespace string, name string) (*v1beta1.ServiceClass, error)
-	ServiceClasses(ctx context.Context, namespace string, first *int, offset *int) ([]v1beta1.ServiceClass, error)
-	ServiceInstance(ctx context.Context, name string, namespace string) (*v1beta1.ServiceInstance, error)
-	ServiceInstances(ctx context.Context, namespace string, first *int, offset *int, status *eventmesh.InstancePhase) ([]v1beta1.ServiceInstance, error)
-	Namespace(ctx context.Context, name string) (*v12.Namespace, error)
-	Namespaces(ctx context.Context, withSystemNamespaces *bool, withInactiveStatus *bool) ([]v12.Namespace, error)
+	ServiceClass(ctx context.Context, namespace string, name string) (*v1beta11.ServiceClass, error)
+	ServiceClasses(ctx context.Context, namespace string, first *int, offset *int) ([]v1beta11.ServiceClass, error)
+	ClusterServiceClass(ctx context.Context, name string) (*v1beta11.ClusterServiceClass, error)
+	ClusterServiceClasses(ctx context.Context, first *int, offset *int) ([]v1beta11.ClusterServiceClass, error)
+	ServiceBroker(ctx context.Context, name string, namespace string) (*v1beta11.ServiceBroker, error)
+	ServiceBrokers(ctx context.Context, namespace string, first *int, offset *int) ([]v1beta11.ServiceBroker, error)
+	ClusterServiceBroker(ctx context.Context, name string) (*v1beta11.ClusterServiceBroker, error)
+	ClusterServiceBrokers(ctx context.Context, first *int, offset *int) ([]v1beta11.ClusterServiceBroker, error)
+	ServiceInstance(ctx context.Context, name string, namespace string) (*v1beta11.ServiceInstance, error)
+	ServiceInstances(ctx context.Context, namespace string, first *int, offset *int, status *eventmesh.InstancePhase) ([]v1beta11.ServiceInstance, error)
+	ServiceBinding(ctx context.Context, name string, namespace string) (*v1beta11.ServiceBinding, error)
+	ServiceBindingUsage(ctx context.Context, name string, namespace string) (*v1alpha12.ServiceBindingUsage, error)
+	ServiceBindingUsages(ctx context.Context, namespace string, resourceKind *string, resourceName *string) ([]v1alpha12.ServiceBindingUsage, error)
+	ServiceInstancesConnection(ctx context.Context, namespace *string, first *int, after *string, last *int, before *string, filter *ConnectionFilter, orderBy *ConnectionOrder) (*ServiceInstanceConnection, error)
+	Namespace(ctx context.Context, name string) (*v13.Namespace, error)
+	Namespaces(ctx context.Context, withSystemNamespaces *bool, withInactiveStatus *bool) ([]v13.Namespace, error)
+	NamespacesConnection(ctx context.Context, withSystemNamespaces *bool, withInactiveStatus *bool, first *int, after *string, last *int, before *string, filter *ConnectionFilter, orderBy *ConnectionOrder) (*NamespaceConnection, error)
 	Function(ctx context.Context, name string, namespace string) (*v1alpha11.Function, error)
 	Functions(ctx context.Context, namespace string) ([]v1alpha11.Function, error)
 	FunctionLogs(ctx context.Context, name string, namespace string) ([]eventmesh.LogLine, error)
 	Triggers(ctx context.Context, namespace string, serviceName *string, subscriber *SubscriberInput) ([]v11.Trigger, error)
+	TriggersConnection(ctx context.Context, namespace *string, first *int, after *string, last *int, before *string, filter *ConnectionFilter, orderBy *ConnectionOrder) (*TriggerConnection, error)
 	Brokers(ctx context.Context, namespace string) ([]v11.Broker, error)
 	Broker(ctx context.Context, name string, namespace string) (*v11.Broker, error)
+	BrokersConnection(ctx context.Context, namespace *string, first *int, after *string, last *int, before *string, filter *ConnectionFilter, orderBy *ConnectionOrder) (*BrokerConnection, error)
+	EventTypes(ctx context.Context, namespace string, application *string) ([]EventType, error)
 	MeshStatus(ctx context.Context, namespace *string, application *string) ([]eventmesh.Path, error)
 }
-type ServiceClassResolver interface {
-	ExternalName(ctx context.Context, obj *v1beta1.ServiceClass) (string, error)
-	DisplayName(ctx context.Context, obj *v1beta1.ServiceClass) (*string, error)
+type SecretResolver interface {
+	Data(ctx context.Context, obj *v13.Secret) (map[string]any, error)
+	Type(ctx context.Context, obj *v13.Secret) (string, error)
 
-	Description(ctx context.Context, obj *v1beta1.ServiceClass) (string, error)
-	LongDescription(ctx context.Context, obj *v1beta1.ServiceClass) (*string, error)
-	ImageURL(ctx context.Context, obj *v1beta1.ServiceClass) (*string, error)
-	DocumentationURL(ctx context.Context, obj *v1beta1.ServiceClass) (*string, error)
-	SupportURL(ctx context.Context, obj *v1beta1.ServiceClass) (*string, error)
-	ProviderDisplayName(ctx context.Context, obj *v1beta1.ServiceClass) (*string, error)
-	Tags(ctx context.Context, obj *v1beta1.ServiceClass) ([]string, error)
-	Labels(ctx context.Context, obj *v1beta1.ServiceClass) (map[string]string, error)
-	Plans(ctx context.Context, obj *v1beta1.ServiceClass) ([]v1beta1.ServicePlan, error)
-	Activated(ctx context.Context, obj *v1beta1.ServiceClass) (bool, error)
-	Instances(ctx context.Context, obj *v1beta1.ServiceClass) ([]v1beta1.ServiceInstance, error)
+	Labels(ctx context.Context, obj *v13.Secret) (map[string]any, error)
+	Annotations(ctx context.Context, obj *v13.Secret) (map[string]any, error)
+	JSON(ctx context.Context, obj *v13.Secret) (map[string]any, error)
+}
+type ServiceBindingResolver interface {
+	ServiceInstanceName(ctx context.Context, obj *v1beta11.ServiceBinding) (string, error)
+
+	Secret(ctx context.Context, obj *v1beta11.ServiceBinding) (*v13.Secret, error)
+	Status(ctx context.Context, obj *v1beta11.ServiceBinding) (*ServiceBindingStatus, error)
+	Parameters(ctx context.Context, obj *v1beta11.ServiceBinding) (map[string]any, error)
+}
+type ServiceBindingUsageResolver interface {
+	ServiceBinding(ctx context.Context, obj *v1alpha12.ServiceBindingUsage) (*v1beta11.ServiceBinding, error)
+	UsedBy(ctx context.Context, obj *v1alpha12.ServiceBindingUsage) (*v1alpha12.LocalReferenceByKindAndName, error)
+	Parameters(ctx context.Context, obj *v1alpha12.ServiceBindingUsage) (*v1alpha12.Parameters, error)
+	Status(ctx context.Context, obj *v1alpha12.ServiceBindingUsage) (*ServiceBindingUsageStatus, error)
+}
+type ServiceBrokerResolver interface {
+	Status(ctx context.Context, obj *v1beta11.ServiceBroker) (*ServiceBrokerStatus, error)
+
+	URL(ctx context.Context, obj *v1beta11.ServiceBroker) (string, error)
+	Labels(ctx context.Context, obj *v1beta11.ServiceBroker) (map[string]string, error)
+}
+type ServiceClassResolver interface {
+	ExternalName(ctx context.Context, obj *v1beta11.ServiceClass) (string, error)
+	DisplayName(ctx context.Context, obj *v1beta11.ServiceClass) (*string, error)
+
+	Description(ctx context.Context, obj *v1beta11.ServiceClass) (string, error)
+	LongDescription(ctx context.Context, obj *v1beta11.ServiceClass) (*string, error)
+	ImageURL(ctx context.Context, obj *v1beta11.ServiceClass) (*string, error)
+	DocumentationURL(ctx context.Context, obj *v1beta11.ServiceClass) (*string, error)
+	SupportURL(ctx context.Context, obj *v1beta11.ServiceClass) (*string, error)
+	ProviderDisplayName(ctx context.Context, obj *v1beta11.ServiceClass) (*string, error)
+	Tags(ctx context.Context, obj *v1beta11.ServiceClass) ([]string, error)
+	Labels(ctx context.Context, obj *v1beta11.ServiceClass) (map[string]string, error)
+	Plans(ctx context.Context, obj *v1beta11.ServiceClass) ([]v1beta11.ServicePlan, error)
+	Activated(ctx context.Context, obj *v1beta11.ServiceClass) (bool, error)
+	Instances(ctx context.Context, obj *v1beta11.ServiceClass) ([]v1beta11.ServiceInstance, error)
+	ClusterAssetGroup(ctx context.Context, obj *v1beta11.ServiceClass) (*v1beta1.ClusterAssetGroup, error)
+	AssetGroup(ctx context.Context, obj *v1beta11.ServiceClass) (*v1beta1.AssetGroup, error)
 }
 type ServiceInstanceResolver interface {
-	PlanSpec(ctx context.Context, obj *v1beta1.ServiceInstance) (map[string]any, error)
+	PlanSpec(ctx context.Context, obj *v1beta11.ServiceInstance) (map[string]any, error)
 
-	Labels(ctx context.Context, obj *v1beta1.ServiceInstance) ([]string, error)
-	Status(ctx context.Context, obj *v1beta1.ServiceInstance) (*eventmesh.InstanceStatus, error)
-	ClassReference(ctx context.Context, obj *v1beta1.ServiceInstance) (*ServiceInstanceResourceRef, error)
-	PlanReference(ctx context.Context, obj *v1beta1.ServiceInstance) (*ServiceInstanceResourceRef, error)
-	ServiceClass(ctx context.Context, obj *v1beta1.ServiceInstance) (*v1beta1.ServiceClass, error)
-	ServicePlan(ctx context.Context, obj *v1beta1.ServiceInstance) (*v1beta1.ServicePlan, error)
-	Bindable(ctx context.Context, obj *v1beta1.ServiceInstance) (bool, error)
+	Labels(ctx context.Context, obj *v1beta11.ServiceInstance) ([]string, error)
+	Status(ctx context.Context, obj *v1beta11.ServiceInstance) (*eventmesh.InstanceStatus, error)
+	ClassReference(ctx context.Context, obj *v1beta11.ServiceInstance) (*ServiceInstanceResourceRef, error)
+	PlanReference(ctx context.Context, obj *v1beta11.ServiceInstance) (*ServiceInstanceResourceRef, error)
+	ServiceClass(ctx context.Context, obj *v1beta11.ServiceInstance) (*v1beta11.ServiceClass, error)
+	ClusterServiceClass(ctx context.Context, obj *v1beta11.ServiceInstance) (*v1beta11.ClusterServiceClass, error)
+	ServicePlan(ctx context.Context, obj *v1beta11.ServiceInstance) (*v1beta11.ServicePlan, error)
+	ClusterServicePlan(ctx context.Context, obj *v1beta11.ServiceInstance) (*v1beta11.ClusterServicePlan, error)
+	Bindable(ctx context.Context, obj *v1beta11.ServiceInstance) (bool, error)
+	ServiceBindings(ctx context.Context, obj *v1beta11.ServiceInstance) (*ServiceBindings, error)
+	ServiceBindingUsages(ctx context.Context, obj *v1beta11.ServiceInstance) ([]v1alpha12.ServiceBindingUsage, error)
 }
 type ServicePlanResolver interface {
-	DisplayName(ctx context.Context, obj *v1beta1.ServicePlan) (*string, error)
-	ExternalName(ctx context.Context, obj *v1beta1.ServicePlan) (string, error)
-	Description(ctx context.Context, obj *v1beta1.ServicePlan) (string, error)
-	RelatedServiceClassName(ctx context.Context, obj *v1beta1.ServicePlan) (string, error)
-	InstanceCreateParameterSchema(ctx context.Context, obj *v1beta1.ServicePlan) (map[string]any, error)
-	BindingCreateParameterSchema(ctx context.Context, obj *v1beta1.ServicePlan) (map[string]any, error)
+	DisplayName(ctx context.Context, obj *v1beta11.ServicePlan) (*string, error)
+	ExternalName(ctx context.Context, obj *v1beta11.ServicePlan) (string, error)
+	Description(ctx context.Context, obj *v1beta11.ServicePlan) (string, error)
+	RelatedServiceClassName(ctx context.Context, obj *v1beta11.ServicePlan) (string, error)
+	InstanceCreateParameterSchema(ctx context.Context, obj *v1beta11.ServicePlan) (map[string]any, error)
+	BindingCreateParameterSchema(ctx context.Context, obj *v1beta11.ServicePlan) (map[string]any, error)
+	ClusterAssetGroup(ctx context.Context, obj *v1beta11.ServicePlan) (*v1beta1.ClusterAssetGroup, error)
+	AssetGroup(ctx context.Context, obj *v1beta11.ServicePlan) (*v1beta1.AssetGroup, error)
 }
 type SubscriberResolver interface {
-	URI(ctx context.Context, obj *v13.Destination) (*string, error)
+	URI(ctx context.Context, obj *v14.Destination) (*string, error)
 }
 type SubscriptionResolver interface {
 	ApplicationEvent(ctx context.Context) (<-chan *ApplicationEvent, error)
 	ServiceInstanceEvent(ctx context.Context, namespace string) (<-chan *ServiceInstanceEvent, error)
+	ServiceBindingEvent(ctx context.Context, namespace string) (<-chan *ServiceBindingEvent, error)
+	ServiceBrokerEvent(ctx context.Context, namespace string) (<-chan *ServiceBrokerEvent, error)
+	ClusterServiceBrokerEvent(ctx context.Context) (<-chan *ClusterServiceBrokerEvent, error)
 	NamespaceEvent(ctx context.Context, withSystemNamespaces *bool) (<-chan *NamespaceEvent, error)
 	TriggerEvent(ctx context.Context, namespace string, serviceName *string, subscriber *SubscriberInput) (<-chan *TriggerEvent, error)
 	BrokerEvent(ctx context.Context, namespace string) (<-chan *BrokerEvent, error)
 	MeshStatusEvent(ctx context.Context, namespace *string, application *string) (<-chan *MeshStatusEvent, error)
 }
+type TriggerResolver interface {
+	Broker(ctx context.Context, obj *v11.Trigger) (string, error)
+	FilterAttributes(ctx context.Context, obj *v11.Trigger) (map[string]any, error)
+	Subscriber(ctx context.Context, obj *v11.Trigger) (*v14.Destination, error)
+}
 type TriggerSpecResolver interface {
 	Filter(ctx context.Context, obj *v11.TriggerSpec) (map[string]any, error)
+	Filters(ctx context.Context, obj *v11.TriggerSpec) ([]map[string]any, error)
+
 	Port(ctx context.Context, obj *v11.TriggerSpec) (uint32, error)
 	Path(ctx context.Context, obj *v11.TriggerSpec) (string, error)
 }
@@ -648,6 +1130,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Application.EnabledMappingServices(childComplexity), true
+	case "Application.eventTypes":
+		if e.ComplexityRoot.Application.EventTypes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Application.EventTypes(childComplexity), true
 	case "Application.labels":
 		if e.ComplexityRoot.Application.Labels == nil {
 			break
@@ -672,6 +1160,38 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Application.Status(childComplexity), true
+
+	case "ApplicationConnection.edges":
+		if e.ComplexityRoot.ApplicationConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApplicationConnection.Edges(childComplexity), true
+	case "ApplicationConnection.pageInfo":
+		if e.ComplexityRoot.ApplicationConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApplicationConnection.PageInfo(childComplexity), true
+	case "ApplicationConnection.totalCount":
+		if e.ComplexityRoot.ApplicationConnection.TotalCount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApplicationConnection.TotalCount(childComplexity), true
+
+	case "ApplicationEdge.cursor":
+		if e.ComplexityRoot.ApplicationEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApplicationEdge.Cursor(childComplexity), true
+	case "ApplicationEdge.node":
+		if e.ComplexityRoot.ApplicationEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApplicationEdge.Node(childComplexity), true
 
 	case "ApplicationEntry.accessLabel":
 		if e.ComplexityRoot.ApplicationEntry.AccessLabel == nil {
@@ -786,12 +1306,152 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.ApplicationService.Tags(childComplexity), true
 
+	case "Asset.displayName":
+		if e.ComplexityRoot.Asset.DisplayName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Asset.DisplayName(childComplexity), true
+	case "Asset.files":
+		if e.ComplexityRoot.Asset.Files == nil {
+			break
+		}
+
+		args, err := ec.field_Asset_files_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Asset.Files(childComplexity, args["filterExtensions"].([]string)), true
+	case "Asset.name":
+		if e.ComplexityRoot.Asset.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Asset.Name(childComplexity), true
+	case "Asset.namespace":
+		if e.ComplexityRoot.Asset.Namespace == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Asset.Namespace(childComplexity), true
+	case "Asset.parameters":
+		if e.ComplexityRoot.Asset.Parameters == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Asset.Parameters(childComplexity), true
+	case "Asset.status":
+		if e.ComplexityRoot.Asset.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Asset.Status(childComplexity), true
+	case "Asset.type":
+		if e.ComplexityRoot.Asset.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Asset.Type(childComplexity), true
+
+	case "AssetGroup.assets":
+		if e.ComplexityRoot.AssetGroup.Assets == nil {
+			break
+		}
+
+		args, err := ec.field_AssetGroup_assets_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.AssetGroup.Assets(childComplexity, args["types"].([]string)), true
+	case "AssetGroup.description":
+		if e.ComplexityRoot.AssetGroup.Description == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AssetGroup.Description(childComplexity), true
+	case "AssetGroup.displayName":
+		if e.ComplexityRoot.AssetGroup.DisplayName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AssetGroup.DisplayName(childComplexity), true
+	case "AssetGroup.groupName":
+		if e.ComplexityRoot.AssetGroup.GroupName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AssetGroup.GroupName(childComplexity), true
+	case "AssetGroup.name":
+		if e.ComplexityRoot.AssetGroup.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AssetGroup.Name(childComplexity), true
+	case "AssetGroup.namespace":
+		if e.ComplexityRoot.AssetGroup.Namespace == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AssetGroup.Namespace(childComplexity), true
+	case "AssetGroup.status":
+		if e.ComplexityRoot.AssetGroup.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AssetGroup.Status(childComplexity), true
+
+	case "AssetGroupStatus.message":
+		if e.ComplexityRoot.AssetGroupStatus.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AssetGroupStatus.Message(childComplexity), true
+	case "AssetGroupStatus.phase":
+		if e.ComplexityRoot.AssetGroupStatus.Phase == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AssetGroupStatus.Phase(childComplexity), true
+	case "AssetGroupStatus.reason":
+		if e.ComplexityRoot.AssetGroupStatus.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AssetGroupStatus.Reason(childComplexity), true
+
+	case "AssetStatus.message":
+		if e.ComplexityRoot.AssetStatus.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AssetStatus.Message(childComplexity), true
+	case "AssetStatus.phase":
+		if e.ComplexityRoot.AssetStatus.Phase == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AssetStatus.Phase(childComplexity), true
+	case "AssetStatus.reason":
+		if e.ComplexityRoot.AssetStatus.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AssetStatus.Reason(childComplexity), true
+
 	case "Broker.conditions":
 		if e.ComplexityRoot.Broker.Conditions == nil {
 			break
 		}
 
 		return e.ComplexityRoot.Broker.Conditions(childComplexity), true
+	case "Broker.delivery":
+		if e.ComplexityRoot.Broker.Delivery == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Broker.Delivery(childComplexity), true
 	case "Broker.labels":
 		if e.ComplexityRoot.Broker.Labels == nil {
 			break
@@ -847,6 +1507,38 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Broker.URL(childComplexity), true
 
+	case "BrokerConnection.edges":
+		if e.ComplexityRoot.BrokerConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BrokerConnection.Edges(childComplexity), true
+	case "BrokerConnection.pageInfo":
+		if e.ComplexityRoot.BrokerConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BrokerConnection.PageInfo(childComplexity), true
+	case "BrokerConnection.totalCount":
+		if e.ComplexityRoot.BrokerConnection.TotalCount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BrokerConnection.TotalCount(childComplexity), true
+
+	case "BrokerEdge.cursor":
+		if e.ComplexityRoot.BrokerEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BrokerEdge.Cursor(childComplexity), true
+	case "BrokerEdge.node":
+		if e.ComplexityRoot.BrokerEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BrokerEdge.Node(childComplexity), true
+
 	case "BrokerEvent.broker":
 		if e.ComplexityRoot.BrokerEvent.Broker == nil {
 			break
@@ -859,6 +1551,290 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.BrokerEvent.Type(childComplexity), true
+
+	case "ClusterAsset.displayName":
+		if e.ComplexityRoot.ClusterAsset.DisplayName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterAsset.DisplayName(childComplexity), true
+	case "ClusterAsset.files":
+		if e.ComplexityRoot.ClusterAsset.Files == nil {
+			break
+		}
+
+		args, err := ec.field_ClusterAsset_files_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.ClusterAsset.Files(childComplexity, args["filterExtensions"].([]string)), true
+	case "ClusterAsset.name":
+		if e.ComplexityRoot.ClusterAsset.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterAsset.Name(childComplexity), true
+	case "ClusterAsset.parameters":
+		if e.ComplexityRoot.ClusterAsset.Parameters == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterAsset.Parameters(childComplexity), true
+	case "ClusterAsset.status":
+		if e.ComplexityRoot.ClusterAsset.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterAsset.Status(childComplexity), true
+	case "ClusterAsset.type":
+		if e.ComplexityRoot.ClusterAsset.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterAsset.Type(childComplexity), true
+
+	case "ClusterAssetGroup.assets":
+		if e.ComplexityRoot.ClusterAssetGroup.Assets == nil {
+			break
+		}
+
+		args, err := ec.field_ClusterAssetGroup_assets_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.ClusterAssetGroup.Assets(childComplexity, args["types"].([]string)), true
+	case "ClusterAssetGroup.description":
+		if e.ComplexityRoot.ClusterAssetGroup.Description == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterAssetGroup.Description(childComplexity), true
+	case "ClusterAssetGroup.displayName":
+		if e.ComplexityRoot.ClusterAssetGroup.DisplayName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterAssetGroup.DisplayName(childComplexity), true
+	case "ClusterAssetGroup.groupName":
+		if e.ComplexityRoot.ClusterAssetGroup.GroupName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterAssetGroup.GroupName(childComplexity), true
+	case "ClusterAssetGroup.name":
+		if e.ComplexityRoot.ClusterAssetGroup.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterAssetGroup.Name(childComplexity), true
+	case "ClusterAssetGroup.status":
+		if e.ComplexityRoot.ClusterAssetGroup.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterAssetGroup.Status(childComplexity), true
+
+	case "ClusterServiceBroker.creationTimestamp":
+		if e.ComplexityRoot.ClusterServiceBroker.CreationTimestamp == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceBroker.CreationTimestamp(childComplexity), true
+	case "ClusterServiceBroker.labels":
+		if e.ComplexityRoot.ClusterServiceBroker.Labels == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceBroker.Labels(childComplexity), true
+	case "ClusterServiceBroker.name":
+		if e.ComplexityRoot.ClusterServiceBroker.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceBroker.Name(childComplexity), true
+	case "ClusterServiceBroker.status":
+		if e.ComplexityRoot.ClusterServiceBroker.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceBroker.Status(childComplexity), true
+	case "ClusterServiceBroker.url":
+		if e.ComplexityRoot.ClusterServiceBroker.URL == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceBroker.URL(childComplexity), true
+
+	case "ClusterServiceBrokerEvent.clusterServiceBroker":
+		if e.ComplexityRoot.ClusterServiceBrokerEvent.ClusterServiceBroker == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceBrokerEvent.ClusterServiceBroker(childComplexity), true
+	case "ClusterServiceBrokerEvent.type":
+		if e.ComplexityRoot.ClusterServiceBrokerEvent.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceBrokerEvent.Type(childComplexity), true
+
+	case "ClusterServiceClass.activated":
+		if e.ComplexityRoot.ClusterServiceClass.Activated == nil {
+			break
+		}
+
+		args, err := ec.field_ClusterServiceClass_activated_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.ClusterServiceClass.Activated(childComplexity, args["namespace"].(*string)), true
+	case "ClusterServiceClass.clusterAssetGroup":
+		if e.ComplexityRoot.ClusterServiceClass.ClusterAssetGroup == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceClass.ClusterAssetGroup(childComplexity), true
+	case "ClusterServiceClass.creationTimestamp":
+		if e.ComplexityRoot.ClusterServiceClass.CreationTimestamp == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceClass.CreationTimestamp(childComplexity), true
+	case "ClusterServiceClass.description":
+		if e.ComplexityRoot.ClusterServiceClass.Description == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceClass.Description(childComplexity), true
+	case "ClusterServiceClass.displayName":
+		if e.ComplexityRoot.ClusterServiceClass.DisplayName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceClass.DisplayName(childComplexity), true
+	case "ClusterServiceClass.documentationUrl":
+		if e.ComplexityRoot.ClusterServiceClass.DocumentationURL == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceClass.DocumentationURL(childComplexity), true
+	case "ClusterServiceClass.externalName":
+		if e.ComplexityRoot.ClusterServiceClass.ExternalName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceClass.ExternalName(childComplexity), true
+	case "ClusterServiceClass.imageUrl":
+		if e.ComplexityRoot.ClusterServiceClass.ImageURL == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceClass.ImageURL(childComplexity), true
+	case "ClusterServiceClass.instances":
+		if e.ComplexityRoot.ClusterServiceClass.Instances == nil {
+			break
+		}
+
+		args, err := ec.field_ClusterServiceClass_instances_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.ClusterServiceClass.Instances(childComplexity, args["namespace"].(*string)), true
+	case "ClusterServiceClass.labels":
+		if e.ComplexityRoot.ClusterServiceClass.Labels == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceClass.Labels(childComplexity), true
+	case "ClusterServiceClass.longDescription":
+		if e.ComplexityRoot.ClusterServiceClass.LongDescription == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceClass.LongDescription(childComplexity), true
+	case "ClusterServiceClass.name":
+		if e.ComplexityRoot.ClusterServiceClass.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceClass.Name(childComplexity), true
+	case "ClusterServiceClass.plans":
+		if e.ComplexityRoot.ClusterServiceClass.Plans == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceClass.Plans(childComplexity), true
+	case "ClusterServiceClass.providerDisplayName":
+		if e.ComplexityRoot.ClusterServiceClass.ProviderDisplayName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceClass.ProviderDisplayName(childComplexity), true
+	case "ClusterServiceClass.supportUrl":
+		if e.ComplexityRoot.ClusterServiceClass.SupportURL == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceClass.SupportURL(childComplexity), true
+	case "ClusterServiceClass.tags":
+		if e.ComplexityRoot.ClusterServiceClass.Tags == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServiceClass.Tags(childComplexity), true
+
+	case "ClusterServicePlan.bindingCreateParameterSchema":
+		if e.ComplexityRoot.ClusterServicePlan.BindingCreateParameterSchema == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServicePlan.BindingCreateParameterSchema(childComplexity), true
+	case "ClusterServicePlan.clusterAssetGroup":
+		if e.ComplexityRoot.ClusterServicePlan.ClusterAssetGroup == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServicePlan.ClusterAssetGroup(childComplexity), true
+	case "ClusterServicePlan.description":
+		if e.ComplexityRoot.ClusterServicePlan.Description == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServicePlan.Description(childComplexity), true
+	case "ClusterServicePlan.displayName":
+		if e.ComplexityRoot.ClusterServicePlan.DisplayName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServicePlan.DisplayName(childComplexity), true
+	case "ClusterServicePlan.externalName":
+		if e.ComplexityRoot.ClusterServicePlan.ExternalName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServicePlan.ExternalName(childComplexity), true
+	case "ClusterServicePlan.instanceCreateParameterSchema":
+		if e.ComplexityRoot.ClusterServicePlan.InstanceCreateParameterSchema == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServicePlan.InstanceCreateParameterSchema(childComplexity), true
+	case "ClusterServicePlan.name":
+		if e.ComplexityRoot.ClusterServicePlan.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServicePlan.Name(childComplexity), true
+	case "ClusterServicePlan.relatedClusterServiceClassName":
+		if e.ComplexityRoot.ClusterServicePlan.RelatedClusterServiceClassName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterServicePlan.RelatedClusterServiceClassName(childComplexity), true
 
 	case "Condition.lastTransitionTime":
 		if e.ComplexityRoot.Condition.LastTransitionTime == nil {
@@ -891,12 +1867,125 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Condition.Type(childComplexity), true
 
+	case "ConnectApplicationOutput.application":
+		if e.ComplexityRoot.ConnectApplicationOutput.Application == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConnectApplicationOutput.Application(childComplexity), true
+	case "ConnectApplicationOutput.namespace":
+		if e.ComplexityRoot.ConnectApplicationOutput.Namespace == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConnectApplicationOutput.Namespace(childComplexity), true
+	case "ConnectApplicationOutput.objects":
+		if e.ComplexityRoot.ConnectApplicationOutput.Objects == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConnectApplicationOutput.Objects(childComplexity), true
+	case "ConnectApplicationOutput.path":
+		if e.ComplexityRoot.ConnectApplicationOutput.Path == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConnectApplicationOutput.Path(childComplexity), true
+
+	case "ConnectedObject.kind":
+		if e.ComplexityRoot.ConnectedObject.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConnectedObject.Kind(childComplexity), true
+	case "ConnectedObject.name":
+		if e.ComplexityRoot.ConnectedObject.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConnectedObject.Name(childComplexity), true
+	case "ConnectedObject.namespace":
+		if e.ComplexityRoot.ConnectedObject.Namespace == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConnectedObject.Namespace(childComplexity), true
+	case "ConnectedObject.outcome":
+		if e.ComplexityRoot.ConnectedObject.Outcome == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConnectedObject.Outcome(childComplexity), true
+
+	case "CreateServiceBindingOutput.name":
+		if e.ComplexityRoot.CreateServiceBindingOutput.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CreateServiceBindingOutput.Name(childComplexity), true
+	case "CreateServiceBindingOutput.namespace":
+		if e.ComplexityRoot.CreateServiceBindingOutput.Namespace == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CreateServiceBindingOutput.Namespace(childComplexity), true
+	case "CreateServiceBindingOutput.serviceInstanceName":
+		if e.ComplexityRoot.CreateServiceBindingOutput.ServiceInstanceName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CreateServiceBindingOutput.ServiceInstanceName(childComplexity), true
+
 	case "DeleteApplicationOutput.name":
 		if e.ComplexityRoot.DeleteApplicationOutput.Name == nil {
 			break
 		}
 
 		return e.ComplexityRoot.DeleteApplicationOutput.Name(childComplexity), true
+
+	case "DeleteServiceBindingOutput.name":
+		if e.ComplexityRoot.DeleteServiceBindingOutput.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeleteServiceBindingOutput.Name(childComplexity), true
+	case "DeleteServiceBindingOutput.namespace":
+		if e.ComplexityRoot.DeleteServiceBindingOutput.Namespace == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeleteServiceBindingOutput.Namespace(childComplexity), true
+
+	case "Delivery.backoffDelay":
+		if e.ComplexityRoot.Delivery.BackoffDelay == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Delivery.BackoffDelay(childComplexity), true
+	case "Delivery.backoffPolicy":
+		if e.ComplexityRoot.Delivery.BackoffPolicy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Delivery.BackoffPolicy(childComplexity), true
+	case "Delivery.deadLetterSink":
+		if e.ComplexityRoot.Delivery.DeadLetterSink == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Delivery.DeadLetterSink(childComplexity), true
+	case "Delivery.retry":
+		if e.ComplexityRoot.Delivery.Retry == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Delivery.Retry(childComplexity), true
+	case "Delivery.timeout":
+		if e.ComplexityRoot.Delivery.Timeout == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Delivery.Timeout(childComplexity), true
 
 	case "EnabledApplicationService.displayName":
 		if e.ComplexityRoot.EnabledApplicationService.DisplayName == nil {
@@ -916,6 +2005,13 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.EnabledApplicationService.ID(childComplexity), true
+
+	case "EnvPrefix.name":
+		if e.ComplexityRoot.EnvPrefix.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EnvPrefix.Name(childComplexity), true
 
 	case "EventActivation.displayName":
 		if e.ComplexityRoot.EventActivation.DisplayName == nil {
@@ -966,6 +2062,56 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.EventActivationEvent.Version(childComplexity), true
+
+	case "EventType.application":
+		if e.ComplexityRoot.EventType.Application == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EventType.Application(childComplexity), true
+	case "EventType.description":
+		if e.ComplexityRoot.EventType.Description == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EventType.Description(childComplexity), true
+	case "EventType.schema":
+		if e.ComplexityRoot.EventType.Schema == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EventType.Schema(childComplexity), true
+	case "EventType.service":
+		if e.ComplexityRoot.EventType.Service == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EventType.Service(childComplexity), true
+	case "EventType.type":
+		if e.ComplexityRoot.EventType.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EventType.Type(childComplexity), true
+	case "EventType.version":
+		if e.ComplexityRoot.EventType.Version == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EventType.Version(childComplexity), true
+
+	case "File.metadata":
+		if e.ComplexityRoot.File.Metadata == nil {
+			break
+		}
+
+		return e.ComplexityRoot.File.Metadata(childComplexity), true
+	case "File.url":
+		if e.ComplexityRoot.File.URL == nil {
+			break
+		}
+
+		return e.ComplexityRoot.File.URL(childComplexity), true
 
 	case "Function.baseDir":
 		if e.ComplexityRoot.Function.BaseDir == nil {
@@ -1179,6 +2325,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.FunctionStatus.Reason(childComplexity), true
 
+	case "LocalObjectReference.kind":
+		if e.ComplexityRoot.LocalObjectReference.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LocalObjectReference.Kind(childComplexity), true
+	case "LocalObjectReference.name":
+		if e.ComplexityRoot.LocalObjectReference.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LocalObjectReference.Name(childComplexity), true
+
 	case "MeshObject.kind":
 		if e.ComplexityRoot.MeshObject.Kind == nil {
 			break
@@ -1279,6 +2438,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.MeshStatusEvent.Type(childComplexity), true
 
+	case "Mutation.connectApplication":
+		if e.ComplexityRoot.Mutation.ConnectApplication == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_connectApplication_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ConnectApplication(childComplexity, args["input"].(ConnectApplicationInput), args["dryRun"].(*bool)), true
 	case "Mutation.createApplication":
 		if e.ComplexityRoot.Mutation.CreateApplication == nil {
 			break
@@ -1311,7 +2481,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Mutation.CreateManyTriggers(childComplexity, args["namespace"].(string), args["triggers"].([]TriggerCreateInput), args["ownerRef"].([]v1.OwnerReference)), true
+		return e.ComplexityRoot.Mutation.CreateManyTriggers(childComplexity, args["namespace"].(string), args["triggers"].([]TriggerCreateInput), args["ownerRef"].([]v1.OwnerReference), args["dryRun"].(*bool)), true
 	case "Mutation.createNamespace":
 		if e.ComplexityRoot.Mutation.CreateNamespace == nil {
 			break
@@ -1323,6 +2493,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.CreateNamespace(childComplexity, args["name"].(string), args["labels"].(map[string]string)), true
+	case "Mutation.createServiceBinding":
+		if e.ComplexityRoot.Mutation.CreateServiceBinding == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_createServiceBinding_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CreateServiceBinding(childComplexity, args["serviceBindingName"].(*string), args["serviceInstanceName"].(string), args["namespace"].(string), args["parameters"].(map[string]any), args["dryRun"].(*bool)), true
 	case "Mutation.createServiceInstance":
 		if e.ComplexityRoot.Mutation.CreateServiceInstance == nil {
 			break
@@ -1333,7 +2514,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Mutation.CreateServiceInstance(childComplexity, args["namespace"].(string), args["params"].(ServiceInstanceCreateInput)), true
+		return e.ComplexityRoot.Mutation.CreateServiceInstance(childComplexity, args["namespace"].(string), args["params"].(ServiceInstanceCreateInput), args["dryRun"].(*bool)), true
 	case "Mutation.createTrigger":
 		if e.ComplexityRoot.Mutation.CreateTrigger == nil {
 			break
@@ -1344,7 +2525,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Mutation.CreateTrigger(childComplexity, args["namespace"].(string), args["trigger"].(TriggerCreateInput), args["ownerRef"].([]v1.OwnerReference)), true
+		return e.ComplexityRoot.Mutation.CreateTrigger(childComplexity, args["namespace"].(string), args["trigger"].(TriggerCreateInput), args["ownerRef"].([]v1.OwnerReference), args["dryRun"].(*bool)), true
 	case "Mutation.deleteApplication":
 		if e.ComplexityRoot.Mutation.DeleteApplication == nil {
 			break
@@ -1367,6 +2548,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.DeleteFunction(childComplexity, args["namespace"].(string), args["function"].(FunctionMetadataInput)), true
+	case "Mutation.deleteManyTriggers":
+		if e.ComplexityRoot.Mutation.DeleteManyTriggers == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_deleteManyTriggers_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.DeleteManyTriggers(childComplexity, args["namespace"].(string), args["triggerNames"].([]string), args["dryRun"].(*bool)), true
 	case "Mutation.deleteNamespace":
 		if e.ComplexityRoot.Mutation.DeleteNamespace == nil {
 			break
@@ -1378,6 +2570,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.DeleteNamespace(childComplexity, args["name"].(string)), true
+	case "Mutation.deleteServiceBinding":
+		if e.ComplexityRoot.Mutation.DeleteServiceBinding == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_deleteServiceBinding_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.DeleteServiceBinding(childComplexity, args["serviceBindingName"].(string), args["namespace"].(string), args["dryRun"].(*bool)), true
 	case "Mutation.deleteServiceInstance":
 		if e.ComplexityRoot.Mutation.DeleteServiceInstance == nil {
 			break
@@ -1388,7 +2591,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Mutation.DeleteServiceInstance(childComplexity, args["name"].(string), args["namespace"].(string)), true
+		return e.ComplexityRoot.Mutation.DeleteServiceInstance(childComplexity, args["name"].(string), args["namespace"].(string), args["dryRun"].(*bool)), true
 	case "Mutation.deleteTrigger":
 		if e.ComplexityRoot.Mutation.DeleteTrigger == nil {
 			break
@@ -1399,7 +2602,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Mutation.DeleteTrigger(childComplexity, args["namespace"].(string), args["triggerName"].(string)), true
+		return e.ComplexityRoot.Mutation.DeleteTrigger(childComplexity, args["namespace"].(string), args["triggerName"].(string), args["dryRun"].(*bool)), true
 	case "Mutation.disableApplication":
 		if e.ComplexityRoot.Mutation.DisableApplication == nil {
 			break
@@ -1476,6 +2679,38 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Namespace.Status(childComplexity), true
 
+	case "NamespaceConnection.edges":
+		if e.ComplexityRoot.NamespaceConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NamespaceConnection.Edges(childComplexity), true
+	case "NamespaceConnection.pageInfo":
+		if e.ComplexityRoot.NamespaceConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NamespaceConnection.PageInfo(childComplexity), true
+	case "NamespaceConnection.totalCount":
+		if e.ComplexityRoot.NamespaceConnection.TotalCount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NamespaceConnection.TotalCount(childComplexity), true
+
+	case "NamespaceEdge.cursor":
+		if e.ComplexityRoot.NamespaceEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NamespaceEdge.Cursor(childComplexity), true
+	case "NamespaceEdge.node":
+		if e.ComplexityRoot.NamespaceEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NamespaceEdge.Node(childComplexity), true
+
 	case "NamespaceEvent.namespace":
 		if e.ComplexityRoot.NamespaceEvent.Namespace == nil {
 			break
@@ -1533,6 +2768,31 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.NamespaceMutationOutput.Name(childComplexity), true
 
+	case "PageInfo.endCursor":
+		if e.ComplexityRoot.PageInfo.EndCursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PageInfo.EndCursor(childComplexity), true
+	case "PageInfo.hasNextPage":
+		if e.ComplexityRoot.PageInfo.HasNextPage == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PageInfo.HasNextPage(childComplexity), true
+	case "PageInfo.hasPreviousPage":
+		if e.ComplexityRoot.PageInfo.HasPreviousPage == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PageInfo.HasPreviousPage(childComplexity), true
+	case "PageInfo.startCursor":
+		if e.ComplexityRoot.PageInfo.StartCursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PageInfo.StartCursor(childComplexity), true
+
 	case "Query.application":
 		if e.ComplexityRoot.Query.Application == nil {
 			break
@@ -1555,6 +2815,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Applications(childComplexity, args["namespace"].(*string), args["first"].(*int), args["offset"].(*int)), true
+	case "Query.applicationsConnection":
+		if e.ComplexityRoot.Query.ApplicationsConnection == nil {
+			break
+		}
+
+		args, err := ec.field_Query_applicationsConnection_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ApplicationsConnection(childComplexity, args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string), args["filter"].(*ConnectionFilter), args["orderBy"].(*ConnectionOrder)), true
 	case "Query.broker":
 		if e.ComplexityRoot.Query.Broker == nil {
 			break
@@ -1577,6 +2848,61 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Brokers(childComplexity, args["namespace"].(string)), true
+	case "Query.brokersConnection":
+		if e.ComplexityRoot.Query.BrokersConnection == nil {
+			break
+		}
+
+		args, err := ec.field_Query_brokersConnection_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.BrokersConnection(childComplexity, args["namespace"].(*string), args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string), args["filter"].(*ConnectionFilter), args["orderBy"].(*ConnectionOrder)), true
+	case "Query.clusterServiceBroker":
+		if e.ComplexityRoot.Query.ClusterServiceBroker == nil {
+			break
+		}
+
+		args, err := ec.field_Query_clusterServiceBroker_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ClusterServiceBroker(childComplexity, args["name"].(string)), true
+	case "Query.clusterServiceBrokers":
+		if e.ComplexityRoot.Query.ClusterServiceBrokers == nil {
+			break
+		}
+
+		args, err := ec.field_Query_clusterServiceBrokers_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ClusterServiceBrokers(childComplexity, args["first"].(*int), args["offset"].(*int)), true
+	case "Query.clusterServiceClass":
+		if e.ComplexityRoot.Query.ClusterServiceClass == nil {
+			break
+		}
+
+		args, err := ec.field_Query_clusterServiceClass_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ClusterServiceClass(childComplexity, args["name"].(string)), true
+	case "Query.clusterServiceClasses":
+		if e.ComplexityRoot.Query.ClusterServiceClasses == nil {
+			break
+		}
+
+		args, err := ec.field_Query_clusterServiceClasses_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ClusterServiceClasses(childComplexity, args["first"].(*int), args["offset"].(*int)), true
 	case "Query.eventActivations":
 		if e.ComplexityRoot.Query.EventActivations == nil {
 			break
@@ -1588,6 +2914,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.EventActivations(childComplexity, args["namespace"].(string)), true
+	case "Query.eventTypes":
+		if e.ComplexityRoot.Query.EventTypes == nil {
+			break
+		}
+
+		args, err := ec.field_Query_eventTypes_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.EventTypes(childComplexity, args["namespace"].(string), args["application"].(*string)), true
 	case "Query.function":
 		if e.ComplexityRoot.Query.Function == nil {
 			break
@@ -1655,6 +2992,72 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Namespaces(childComplexity, args["withSystemNamespaces"].(*bool), args["withInactiveStatus"].(*bool)), true
+	case "Query.namespacesConnection":
+		if e.ComplexityRoot.Query.NamespacesConnection == nil {
+			break
+		}
+
+		args, err := ec.field_Query_namespacesConnection_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.NamespacesConnection(childComplexity, args["withSystemNamespaces"].(*bool), args["withInactiveStatus"].(*bool), args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string), args["filter"].(*ConnectionFilter), args["orderBy"].(*ConnectionOrder)), true
+	case "Query.serviceBinding":
+		if e.ComplexityRoot.Query.ServiceBinding == nil {
+			break
+		}
+
+		args, err := ec.field_Query_serviceBinding_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ServiceBinding(childComplexity, args["name"].(string), args["namespace"].(string)), true
+	case "Query.serviceBindingUsage":
+		if e.ComplexityRoot.Query.ServiceBindingUsage == nil {
+			break
+		}
+
+		args, err := ec.field_Query_serviceBindingUsage_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ServiceBindingUsage(childComplexity, args["name"].(string), args["namespace"].(string)), true
+	case "Query.serviceBindingUsages":
+		if e.ComplexityRoot.Query.ServiceBindingUsages == nil {
+			break
+		}
+
+		args, err := ec.field_Query_serviceBindingUsages_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ServiceBindingUsages(childComplexity, args["namespace"].(string), args["resourceKind"].(*string), args["resourceName"].(*string)), true
+	case "Query.serviceBroker":
+		if e.ComplexityRoot.Query.ServiceBroker == nil {
+			break
+		}
+
+		args, err := ec.field_Query_serviceBroker_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ServiceBroker(childComplexity, args["name"].(string), args["namespace"].(string)), true
+	case "Query.serviceBrokers":
+		if e.ComplexityRoot.Query.ServiceBrokers == nil {
+			break
+		}
+
+		args, err := ec.field_Query_serviceBrokers_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ServiceBrokers(childComplexity, args["namespace"].(string), args["first"].(*int), args["offset"].(*int)), true
 	case "Query.serviceClass":
 		if e.ComplexityRoot.Query.ServiceClass == nil {
 			break
@@ -1699,6 +3102,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.ServiceInstances(childComplexity, args["namespace"].(string), args["first"].(*int), args["offset"].(*int), args["status"].(*eventmesh.InstancePhase)), true
+	case "Query.serviceInstancesConnection":
+		if e.ComplexityRoot.Query.ServiceInstancesConnection == nil {
+			break
+		}
+
+		args, err := ec.field_Query_serviceInstancesConnection_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ServiceInstancesConnection(childComplexity, args["namespace"].(*string), args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string), args["filter"].(*ConnectionFilter), args["orderBy"].(*ConnectionOrder)), true
 	case "Query.triggers":
 		if e.ComplexityRoot.Query.Triggers == nil {
 			break
@@ -1710,6 +3124,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Triggers(childComplexity, args["namespace"].(string), args["serviceName"].(*string), args["subscriber"].(*SubscriberInput)), true
+	case "Query.triggersConnection":
+		if e.ComplexityRoot.Query.TriggersConnection == nil {
+			break
+		}
+
+		args, err := ec.field_Query_triggersConnection_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.TriggersConnection(childComplexity, args["namespace"].(*string), args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string), args["filter"].(*ConnectionFilter), args["orderBy"].(*ConnectionOrder)), true
 
 	case "ResourceValues.cpu":
 		if e.ComplexityRoot.ResourceValues.CPU == nil {
@@ -1724,12 +3149,312 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.ResourceValues.Memory(childComplexity), true
 
+	case "Secret.annotations":
+		if e.ComplexityRoot.Secret.Annotations == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Secret.Annotations(childComplexity), true
+	case "Secret.creationTime":
+		if e.ComplexityRoot.Secret.CreationTimestamp == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Secret.CreationTimestamp(childComplexity), true
+	case "Secret.data":
+		if e.ComplexityRoot.Secret.Data == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Secret.Data(childComplexity), true
+	case "Secret.json":
+		if e.ComplexityRoot.Secret.JSON == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Secret.JSON(childComplexity), true
+	case "Secret.labels":
+		if e.ComplexityRoot.Secret.Labels == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Secret.Labels(childComplexity), true
+	case "Secret.name":
+		if e.ComplexityRoot.Secret.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Secret.Name(childComplexity), true
+	case "Secret.namespace":
+		if e.ComplexityRoot.Secret.Namespace == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Secret.Namespace(childComplexity), true
+	case "Secret.type":
+		if e.ComplexityRoot.Secret.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Secret.Type(childComplexity), true
+
+	case "ServiceBinding.name":
+		if e.ComplexityRoot.ServiceBinding.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBinding.Name(childComplexity), true
+	case "ServiceBinding.namespace":
+		if e.ComplexityRoot.ServiceBinding.Namespace == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBinding.Namespace(childComplexity), true
+	case "ServiceBinding.parameters":
+		if e.ComplexityRoot.ServiceBinding.Parameters == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBinding.Parameters(childComplexity), true
+	case "ServiceBinding.secret":
+		if e.ComplexityRoot.ServiceBinding.Secret == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBinding.Secret(childComplexity), true
+	case "ServiceBinding.serviceInstanceName":
+		if e.ComplexityRoot.ServiceBinding.ServiceInstanceName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBinding.ServiceInstanceName(childComplexity), true
+	case "ServiceBinding.status":
+		if e.ComplexityRoot.ServiceBinding.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBinding.Status(childComplexity), true
+
+	case "ServiceBindingEvent.serviceBinding":
+		if e.ComplexityRoot.ServiceBindingEvent.ServiceBinding == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingEvent.ServiceBinding(childComplexity), true
+	case "ServiceBindingEvent.type":
+		if e.ComplexityRoot.ServiceBindingEvent.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingEvent.Type(childComplexity), true
+
+	case "ServiceBindingStatus.message":
+		if e.ComplexityRoot.ServiceBindingStatus.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingStatus.Message(childComplexity), true
+	case "ServiceBindingStatus.reason":
+		if e.ComplexityRoot.ServiceBindingStatus.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingStatus.Reason(childComplexity), true
+	case "ServiceBindingStatus.type":
+		if e.ComplexityRoot.ServiceBindingStatus.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingStatus.Type(childComplexity), true
+
+	case "ServiceBindingUsage.name":
+		if e.ComplexityRoot.ServiceBindingUsage.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingUsage.Name(childComplexity), true
+	case "ServiceBindingUsage.namespace":
+		if e.ComplexityRoot.ServiceBindingUsage.Namespace == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingUsage.Namespace(childComplexity), true
+	case "ServiceBindingUsage.parameters":
+		if e.ComplexityRoot.ServiceBindingUsage.Parameters == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingUsage.Parameters(childComplexity), true
+	case "ServiceBindingUsage.serviceBinding":
+		if e.ComplexityRoot.ServiceBindingUsage.ServiceBinding == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingUsage.ServiceBinding(childComplexity), true
+	case "ServiceBindingUsage.status":
+		if e.ComplexityRoot.ServiceBindingUsage.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingUsage.Status(childComplexity), true
+	case "ServiceBindingUsage.usedBy":
+		if e.ComplexityRoot.ServiceBindingUsage.UsedBy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingUsage.UsedBy(childComplexity), true
+
+	case "ServiceBindingUsageParameters.envPrefix":
+		if e.ComplexityRoot.ServiceBindingUsageParameters.EnvPrefix == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingUsageParameters.EnvPrefix(childComplexity), true
+
+	case "ServiceBindingUsageStatus.message":
+		if e.ComplexityRoot.ServiceBindingUsageStatus.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingUsageStatus.Message(childComplexity), true
+	case "ServiceBindingUsageStatus.reason":
+		if e.ComplexityRoot.ServiceBindingUsageStatus.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingUsageStatus.Reason(childComplexity), true
+	case "ServiceBindingUsageStatus.type":
+		if e.ComplexityRoot.ServiceBindingUsageStatus.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingUsageStatus.Type(childComplexity), true
+
+	case "ServiceBindings.items":
+		if e.ComplexityRoot.ServiceBindings.Items == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindings.Items(childComplexity), true
+	case "ServiceBindings.stats":
+		if e.ComplexityRoot.ServiceBindings.Stats == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindings.Stats(childComplexity), true
+
+	case "ServiceBindingsStats.failed":
+		if e.ComplexityRoot.ServiceBindingsStats.Failed == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingsStats.Failed(childComplexity), true
+	case "ServiceBindingsStats.pending":
+		if e.ComplexityRoot.ServiceBindingsStats.Pending == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingsStats.Pending(childComplexity), true
+	case "ServiceBindingsStats.ready":
+		if e.ComplexityRoot.ServiceBindingsStats.Ready == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingsStats.Ready(childComplexity), true
+	case "ServiceBindingsStats.unknown":
+		if e.ComplexityRoot.ServiceBindingsStats.Unknown == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBindingsStats.Unknown(childComplexity), true
+
+	case "ServiceBroker.creationTimestamp":
+		if e.ComplexityRoot.ServiceBroker.CreationTimestamp == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBroker.CreationTimestamp(childComplexity), true
+	case "ServiceBroker.labels":
+		if e.ComplexityRoot.ServiceBroker.Labels == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBroker.Labels(childComplexity), true
+	case "ServiceBroker.name":
+		if e.ComplexityRoot.ServiceBroker.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBroker.Name(childComplexity), true
+	case "ServiceBroker.namespace":
+		if e.ComplexityRoot.ServiceBroker.Namespace == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBroker.Namespace(childComplexity), true
+	case "ServiceBroker.status":
+		if e.ComplexityRoot.ServiceBroker.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBroker.Status(childComplexity), true
+	case "ServiceBroker.url":
+		if e.ComplexityRoot.ServiceBroker.URL == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBroker.URL(childComplexity), true
+
+	case "ServiceBrokerEvent.serviceBroker":
+		if e.ComplexityRoot.ServiceBrokerEvent.ServiceBroker == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBrokerEvent.ServiceBroker(childComplexity), true
+	case "ServiceBrokerEvent.type":
+		if e.ComplexityRoot.ServiceBrokerEvent.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBrokerEvent.Type(childComplexity), true
+
+	case "ServiceBrokerStatus.message":
+		if e.ComplexityRoot.ServiceBrokerStatus.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBrokerStatus.Message(childComplexity), true
+	case "ServiceBrokerStatus.ready":
+		if e.ComplexityRoot.ServiceBrokerStatus.Ready == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBrokerStatus.Ready(childComplexity), true
+	case "ServiceBrokerStatus.reason":
+		if e.ComplexityRoot.ServiceBrokerStatus.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceBrokerStatus.Reason(childComplexity), true
+
 	case "ServiceClass.activated":
 		if e.ComplexityRoot.ServiceClass.Activated == nil {
 			break
 		}
 
 		return e.ComplexityRoot.ServiceClass.Activated(childComplexity), true
+	case "ServiceClass.assetGroup":
+		if e.ComplexityRoot.ServiceClass.AssetGroup == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceClass.AssetGroup(childComplexity), true
+	case "ServiceClass.clusterAssetGroup":
+		if e.ComplexityRoot.ServiceClass.ClusterAssetGroup == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceClass.ClusterAssetGroup(childComplexity), true
 	case "ServiceClass.creationTimestamp":
 		if e.ComplexityRoot.ServiceClass.CreationTimestamp == nil {
 			break
@@ -1833,6 +3558,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.ServiceInstance.ClassReference(childComplexity), true
+	case "ServiceInstance.clusterServiceClass":
+		if e.ComplexityRoot.ServiceInstance.ClusterServiceClass == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceInstance.ClusterServiceClass(childComplexity), true
+	case "ServiceInstance.clusterServicePlan":
+		if e.ComplexityRoot.ServiceInstance.ClusterServicePlan == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceInstance.ClusterServicePlan(childComplexity), true
 	case "ServiceInstance.creationTimestamp":
 		if e.ComplexityRoot.ServiceInstance.CreationTimestamp == nil {
 			break
@@ -1869,6 +3606,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.ServiceInstance.PlanSpec(childComplexity), true
+	case "ServiceInstance.serviceBindingUsages":
+		if e.ComplexityRoot.ServiceInstance.ServiceBindingUsages == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceInstance.ServiceBindingUsages(childComplexity), true
+	case "ServiceInstance.serviceBindings":
+		if e.ComplexityRoot.ServiceInstance.ServiceBindings == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceInstance.ServiceBindings(childComplexity), true
 	case "ServiceInstance.serviceClass":
 		if e.ComplexityRoot.ServiceInstance.ServiceClass == nil {
 			break
@@ -1887,6 +3636,38 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.ServiceInstance.Status(childComplexity), true
+
+	case "ServiceInstanceConnection.edges":
+		if e.ComplexityRoot.ServiceInstanceConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceInstanceConnection.Edges(childComplexity), true
+	case "ServiceInstanceConnection.pageInfo":
+		if e.ComplexityRoot.ServiceInstanceConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceInstanceConnection.PageInfo(childComplexity), true
+	case "ServiceInstanceConnection.totalCount":
+		if e.ComplexityRoot.ServiceInstanceConnection.TotalCount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceInstanceConnection.TotalCount(childComplexity), true
+
+	case "ServiceInstanceEdge.cursor":
+		if e.ComplexityRoot.ServiceInstanceEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceInstanceEdge.Cursor(childComplexity), true
+	case "ServiceInstanceEdge.node":
+		if e.ComplexityRoot.ServiceInstanceEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceInstanceEdge.Node(childComplexity), true
 
 	case "ServiceInstanceEvent.serviceInstance":
 		if e.ComplexityRoot.ServiceInstanceEvent.ServiceInstance == nil {
@@ -1939,12 +3720,24 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.ServiceInstanceStatus.Type(childComplexity), true
 
+	case "ServicePlan.assetGroup":
+		if e.ComplexityRoot.ServicePlan.AssetGroup == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServicePlan.AssetGroup(childComplexity), true
 	case "ServicePlan.bindingCreateParameterSchema":
 		if e.ComplexityRoot.ServicePlan.BindingCreateParameterSchema == nil {
 			break
 		}
 
 		return e.ComplexityRoot.ServicePlan.BindingCreateParameterSchema(childComplexity), true
+	case "ServicePlan.clusterAssetGroup":
+		if e.ComplexityRoot.ServicePlan.ClusterAssetGroup == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServicePlan.ClusterAssetGroup(childComplexity), true
 	case "ServicePlan.description":
 		if e.ComplexityRoot.ServicePlan.Description == nil {
 			break
@@ -2043,6 +3836,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Subscription.BrokerEvent(childComplexity, args["namespace"].(string)), true
+	case "Subscription.clusterServiceBrokerEvent":
+		if e.ComplexityRoot.Subscription.ClusterServiceBrokerEvent == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Subscription.ClusterServiceBrokerEvent(childComplexity), true
 	case "Subscription.meshStatusEvent":
 		if e.ComplexityRoot.Subscription.MeshStatusEvent == nil {
 			break
@@ -2065,6 +3864,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Subscription.NamespaceEvent(childComplexity, args["withSystemNamespaces"].(*bool)), true
+	case "Subscription.serviceBindingEvent":
+		if e.ComplexityRoot.Subscription.ServiceBindingEvent == nil {
+			break
+		}
+
+		args, err := ec.field_Subscription_serviceBindingEvent_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Subscription.ServiceBindingEvent(childComplexity, args["namespace"].(string)), true
+	case "Subscription.serviceBrokerEvent":
+		if e.ComplexityRoot.Subscription.ServiceBrokerEvent == nil {
+			break
+		}
+
+		args, err := ec.field_Subscription_serviceBrokerEvent_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Subscription.ServiceBrokerEvent(childComplexity, args["namespace"].(string)), true
 	case "Subscription.serviceInstanceEvent":
 		if e.ComplexityRoot.Subscription.ServiceInstanceEvent == nil {
 			break
@@ -2088,6 +3909,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Subscription.TriggerEvent(childComplexity, args["namespace"].(string), args["serviceName"].(*string), args["subscriber"].(*SubscriberInput)), true
 
+	case "Trigger.broker":
+		if e.ComplexityRoot.Trigger.Broker == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Trigger.Broker(childComplexity), true
+	case "Trigger.filterAttributes":
+		if e.ComplexityRoot.Trigger.FilterAttributes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Trigger.FilterAttributes(childComplexity), true
 	case "Trigger.name":
 		if e.ComplexityRoot.Trigger.Name == nil {
 			break
@@ -2112,6 +3945,44 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Trigger.Status(childComplexity), true
+	case "Trigger.subscriber":
+		if e.ComplexityRoot.Trigger.Subscriber == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Trigger.Subscriber(childComplexity), true
+
+	case "TriggerConnection.edges":
+		if e.ComplexityRoot.TriggerConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TriggerConnection.Edges(childComplexity), true
+	case "TriggerConnection.pageInfo":
+		if e.ComplexityRoot.TriggerConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TriggerConnection.PageInfo(childComplexity), true
+	case "TriggerConnection.totalCount":
+		if e.ComplexityRoot.TriggerConnection.TotalCount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TriggerConnection.TotalCount(childComplexity), true
+
+	case "TriggerEdge.cursor":
+		if e.ComplexityRoot.TriggerEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TriggerEdge.Cursor(childComplexity), true
+	case "TriggerEdge.node":
+		if e.ComplexityRoot.TriggerEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TriggerEdge.Node(childComplexity), true
 
 	case "TriggerEvent.trigger":
 		if e.ComplexityRoot.TriggerEvent.Trigger == nil {
@@ -2132,12 +4003,24 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.TriggerSpec.Broker(childComplexity), true
+	case "TriggerSpec.delivery":
+		if e.ComplexityRoot.TriggerSpec.Delivery == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TriggerSpec.Delivery(childComplexity), true
 	case "TriggerSpec.filter":
 		if e.ComplexityRoot.TriggerSpec.Filter == nil {
 			break
 		}
 
 		return e.ComplexityRoot.TriggerSpec.Filter(childComplexity), true
+	case "TriggerSpec.filters":
+		if e.ComplexityRoot.TriggerSpec.Filters == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TriggerSpec.Filters(childComplexity), true
 	case "TriggerSpec.path":
 		if e.ComplexityRoot.TriggerSpec.Path == nil {
 			break
@@ -2208,6 +4091,11 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("ApplicationServiceAPIInput", ec.unmarshalInputApplicationServiceAPIInput),
 			graphql.NewInputUnmarshaler("ApplicationServiceEventsInput", ec.unmarshalInputApplicationServiceEventsInput),
 			graphql.NewInputUnmarshaler("ApplicationServiceInput", ec.unmarshalInputApplicationServiceInput),
+			graphql.NewInputUnmarshaler("ConnectApplicationInput", ec.unmarshalInputConnectApplicationInput),
+			graphql.NewInputUnmarshaler("ConnectEventTypeInput", ec.unmarshalInputConnectEventTypeInput),
+			graphql.NewInputUnmarshaler("ConnectionFilter", ec.unmarshalInputConnectionFilter),
+			graphql.NewInputUnmarshaler("ConnectionOrder", ec.unmarshalInputConnectionOrder),
+			graphql.NewInputUnmarshaler("DeliveryInput", ec.unmarshalInputDeliveryInput),
 			graphql.NewInputUnmarshaler("FunctionEnvInput", ec.unmarshalInputFunctionEnvInput),
 			graphql.NewInputUnmarshaler("FunctionEnvValueFromInput", ec.unmarshalInputFunctionEnvValueFromInput),
 			graphql.NewInputUnmarshaler("FunctionMetadataInput", ec.unmarshalInputFunctionMetadataInput),
@@ -2221,6 +4109,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("SubscriberInput", ec.unmarshalInputSubscriberInput),
 			graphql.NewInputUnmarshaler("SubscriberRefInput", ec.unmarshalInputSubscriberRefInput),
 			graphql.NewInputUnmarshaler("TriggerCreateInput", ec.unmarshalInputTriggerCreateInput),
+			graphql.NewInputUnmarshaler("TriggerFilterInput", ec.unmarshalInputTriggerFilterInput),
 		)
 	}
 	first := true
@@ -2370,6 +4259,22 @@ type Query {
     offset: Int
   ): [Application!]!
 
+  "Applications, page by page. The text of the filter is looked for in name and description."
+  applicationsConnection(
+    "At most so many from the start; 0 to 1000. null means 50, unless last or only before is given."
+    first: Int
+    "Only what follows this cursor."
+    after: String
+    "At most so many from the end, 0 to 1000. With only before given, null means 50."
+    last: Int
+    "Only what precedes this cursor."
+    before: String
+    "Which to look at; null means all."
+    filter: ConnectionFilter
+    "null means by name, ascending."
+    orderBy: ConnectionOrder
+  ): ApplicationConnection!
+
   "Event services that were provisioned in a namespace, with the event types that each offers."
   eventActivations("Namespace to look in." namespace: String!): [EventActivation!]!
 
@@ -2388,6 +4293,41 @@ type Query {
     offset: Int
   ): [ServiceClass!]!
 
+  "One cluster-wide service class, null if there is none with this name."
+  clusterServiceClass("Kubernetes name of the class." name: String!): ClusterServiceClass
+
+  "Service classes that every namespace can provision."
+  clusterServiceClasses(
+    "At most so many; null or 0 means no limit."
+    first: Int
+    "Skip so many first; beyond the end gives []."
+    offset: Int
+  ): [ClusterServiceClass!]!
+
+  "One service broker of a namespace, null if there is none with this name."
+  serviceBroker("Name of the broker." name: String!, "Namespace of the broker." namespace: String!): ServiceBroker
+
+  "Service brokers that offer classes in a namespace."
+  serviceBrokers(
+    "Namespace to look in."
+    namespace: String!
+    "At most so many; null or 0 means no limit."
+    first: Int
+    "Skip so many first; beyond the end gives []."
+    offset: Int
+  ): [ServiceBroker!]!
+
+  "One cluster-wide service broker, null if there is none with this name."
+  clusterServiceBroker("Name of the broker." name: String!): ClusterServiceBroker
+
+  "Service brokers that offer classes to every namespace."
+  clusterServiceBrokers(
+    "At most so many; null or 0 means no limit."
+    first: Int
+    "Skip so many first; beyond the end gives []."
+    offset: Int
+  ): [ClusterServiceBroker!]!
+
   "One service instance, null if there is none with this name."
   serviceInstance("Name of the instance." name: String!, "Namespace of the instance." namespace: String!): ServiceInstance
 
@@ -2403,6 +4343,45 @@ type Query {
     status: InstanceStatusType
   ): [ServiceInstance!]!
 
+  "One service binding, null if there is none with this name."
+  serviceBinding("Name of the binding." name: String!, "Namespace of the binding." namespace: String!): ServiceBinding
+
+  "One service binding usage, null if there is none with this name. MODULE_DISABLED where the cluster has no such objects."
+  serviceBindingUsage(
+    "Name of the usage."
+    name: String!
+    "Namespace of the usage."
+    namespace: String!
+  ): ServiceBindingUsage
+
+  "Service binding usages of a namespace. MODULE_DISABLED where the cluster has no such objects."
+  serviceBindingUsages(
+    "Namespace to look in."
+    namespace: String!
+    "Only those of workloads of this kind, such as deployment or function, in any case of letters; null or \"\" means any."
+    resourceKind: String
+    "Only those of workloads of this name; null or \"\" means any."
+    resourceName: String
+  ): [ServiceBindingUsage!]!
+
+  "Service instances, page by page. The text of the filter is looked for in the names of instance and class, and in labels."
+  serviceInstancesConnection(
+    "Only those of this namespace; null means all namespaces."
+    namespace: String
+    "At most so many from the start; 0 to 1000. null means 50, unless last or only before is given."
+    first: Int
+    "Only what follows this cursor."
+    after: String
+    "At most so many from the end, 0 to 1000. With only before given, null means 50."
+    last: Int
+    "Only what precedes this cursor."
+    before: String
+    "Which to look at; null means all."
+    filter: ConnectionFilter
+    "null means by name, ascending."
+    orderBy: ConnectionOrder
+  ): ServiceInstanceConnection!
+
   # -- Namespaces
 
   "One namespace, null if there is none with this name."
@@ -2415,6 +4394,26 @@ type Query {
     "Include namespaces that are being deleted."
     withInactiveStatus: Boolean
   ): [NamespaceListItem!]!
+
+  "Namespaces as the query namespaces gives them, page by page. The text of the filter is looked for in the name."
+  namespacesConnection(
+    "Include the system's own namespaces, such as kube-system."
+    withSystemNamespaces: Boolean
+    "Include namespaces that are being deleted."
+    withInactiveStatus: Boolean
+    "At most so many from the start; 0 to 1000. null means 50, unless last or only before is given."
+    first: Int
+    "Only what follows this cursor."
+    after: String
+    "At most so many from the end, 0 to 1000. With only before given, null means 50."
+    last: Int
+    "Only what precedes this cursor."
+    before: String
+    "Which to look at; null means all."
+    filter: ConnectionFilter
+    "null means by name, ascending."
+    orderBy: ConnectionOrder
+  ): NamespaceConnection!
 
   # -- Functions
 
@@ -2438,15 +4437,57 @@ type Query {
     namespace: String!
     "Only Triggers whose subscriber is the Service of this name in the namespace, be it by reference or by URI."
     serviceName: String
-    "Only Triggers whose subscriber is this object. Port and path are compared when they are given."
+    "Only Triggers whose subscriber is this one. Port and path are compared when they are given."
     subscriber: SubscriberInput
   ): [Trigger!]
+
+  "Triggers, page by page. The text of the filter is looked for in the names of Trigger, Broker and subscriber, and in filter attributes."
+  triggersConnection(
+    "Only those of this namespace; null means all namespaces."
+    namespace: String
+    "At most so many from the start; 0 to 1000. null means 50, unless last or only before is given."
+    first: Int
+    "Only what follows this cursor."
+    after: String
+    "At most so many from the end, 0 to 1000. With only before given, null means 50."
+    last: Int
+    "Only what precedes this cursor."
+    before: String
+    "Which to look at; null means all."
+    filter: ConnectionFilter
+    "null means by name, ascending."
+    orderBy: ConnectionOrder
+  ): TriggerConnection!
 
   "Knative Brokers of a namespace."
   brokers("Namespace to look in." namespace: String!): [Broker!]!
 
   "One Knative Broker, null if there is none with this name."
   broker("Name of the Broker." name: String!, "Namespace of the Broker." namespace: String!): Broker
+
+  "Knative Brokers, page by page. The text of the filter is looked for in the name."
+  brokersConnection(
+    "Only those of this namespace; null means all namespaces."
+    namespace: String
+    "At most so many from the start; 0 to 1000. null means 50, unless last or only before is given."
+    first: Int
+    "Only what follows this cursor."
+    after: String
+    "At most so many from the end, 0 to 1000. With only before given, null means 50."
+    last: Int
+    "Only what precedes this cursor."
+    before: String
+    "Which to look at; null means all."
+    filter: ConnectionFilter
+    "null means by name, ascending."
+    orderBy: ConnectionOrder
+  ): BrokerConnection!
+
+  """
+  The event types that can arrive in a namespace, sorted by application, type, version and service: those in the documents of
+  the services that are provisioned there. A service whose document cannot be read is passed over.
+  """
+  eventTypes("Namespace to look in." namespace: String!, "Only those of this Application." application: String): [EventType!]!
 
   """
   The state of each path on which events travel from an Application to the functions of a namespace, sorted by
@@ -2533,6 +4574,8 @@ type Mutation {
     namespace: String!
     "What to provision."
     params: ServiceInstanceCreateInput!
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
   ): ServiceInstance
 
   "Deprovisions a service instance. Returns it as it was; it is gone once its broker has agreed."
@@ -2541,7 +4584,36 @@ type Mutation {
     name: String!
     "Namespace of the instance."
     namespace: String!
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
   ): ServiceInstance
+
+  """
+  Asks for credentials of a service instance, which must exist. They are in a Secret once the status is READY: watch
+  serviceBindingEvent or poll it.
+  """
+  createServiceBinding(
+    "Name of the binding; null or \"\" lets the server choose a free one."
+    serviceBindingName: String
+    "Name of the instance, in the same namespace."
+    serviceInstanceName: String!
+    "Namespace of the binding."
+    namespace: String!
+    "Parameters for the plan; null means none. They are stored as they are, for everybody who may read the binding."
+    parameters: JSON
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
+  ): CreateServiceBindingOutput
+
+  "Gives credentials back. The binding is gone, and its Secret with it, once its broker has agreed."
+  deleteServiceBinding(
+    "Name of the binding."
+    serviceBindingName: String!
+    "Namespace of the binding."
+    namespace: String!
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
+  ): DeleteServiceBindingOutput
 
   # -- Namespaces
 
@@ -2579,8 +4651,13 @@ type Mutation {
     namespace: String!
     "What to create."
     trigger: TriggerCreateInput!
-    "Objects on which the Trigger depends: it is deleted with the last of them."
+    """
+    Objects on which the Trigger depends: it is deleted with the last of them. Each must exist, in the namespace or
+    cluster-wide, and be readable for the caller.
+    """
     ownerRef: [OwnerReferenceInput!]
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
   ): Trigger
 
   "Creates several Triggers, or none: all are checked before the first is made, and a failure takes the others back."
@@ -2589,12 +4666,56 @@ type Mutation {
     namespace: String!
     "What to create."
     triggers: [TriggerCreateInput!]!
-    "Objects on which each Trigger depends: it is deleted with the last of them."
+    "Objects on which each Trigger depends, as for createTrigger."
     ownerRef: [OwnerReferenceInput!]
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
   ): [Trigger!]
 
   "Deletes a Trigger. Returns it as it was."
-  deleteTrigger("Namespace of the Trigger." namespace: String!, "Name of the Trigger." triggerName: String!): Trigger
+  deleteTrigger(
+    "Namespace of the Trigger."
+    namespace: String!
+    "Name of the Trigger."
+    triggerName: String!
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
+  ): Trigger
+
+  """
+  Deletes several Triggers. All deletions are checked before the first is done: when one of the Triggers does not exist
+  or may not be deleted, nothing is. Returns those that were deleted, as they were, in the order given; what fails after
+  the check is left out and is an error each, whose extensions.item is the Trigger's name.
+  """
+  deleteManyTriggers(
+    "Namespace of the Triggers."
+    namespace: String!
+    "Their names, none twice."
+    triggerNames: [String!]!
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
+  ): [Trigger!]
+
+  # -- The mesh
+
+  """
+  Connects an Application to a Function, from end to end: enables it in the namespace, provisions its event services and
+  creates the Triggers. What is there already is left as it is, so that it can be run again, after any failure too, and
+  goes on where it stopped. The first time it waits, half a minute at most, until the catalog shows the services; when
+  that takes longer the error has the code TIMEOUT and the mutation is to be run again.
+
+  It answers when everything is created; subscribe to meshStatusEvent to see it become ready. An Application, Function
+  or Broker that does not exist is a NOT_FOUND error, and nothing is made.
+
+  Whoever runs it needs the rights to create these objects, even when there is nothing left to create; the rights to read
+  what it looks at; and, to take the event types from the documents, that to list ConfigMaps in kyma-integration.
+  """
+  connectApplication(
+    "What to connect."
+    input: ConnectApplicationInput!
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
+  ): ConnectApplicationOutput
 }
 
 """
@@ -2612,6 +4733,15 @@ type Subscription {
   "Changes of the service instances of a namespace."
   serviceInstanceEvent("Namespace to watch." namespace: String!): ServiceInstanceEvent!
 
+  "Changes of the service bindings of a namespace."
+  serviceBindingEvent("Namespace to watch." namespace: String!): ServiceBindingEvent!
+
+  "Changes of the service brokers of a namespace."
+  serviceBrokerEvent("Namespace to watch." namespace: String!): ServiceBrokerEvent!
+
+  "Changes of the cluster-wide service brokers."
+  clusterServiceBrokerEvent: ClusterServiceBrokerEvent!
+
   # -- Namespaces
 
   "Changes of namespaces, those being deleted included."
@@ -2619,13 +4749,17 @@ type Subscription {
 
   # -- The mesh
 
-  "Changes of the Triggers of a namespace; the arguments are those of the query triggers."
+  """
+  Changes of the Triggers of a namespace; the arguments are those of the query triggers. A Trigger whose subscriber changes
+  comes as DELETE to those who asked for the old one and as ADD to those who asked for the new one. With serviceName or
+  subscriber, the right to list Triggers is needed beside that to watch them.
+  """
   triggerEvent(
     "Namespace to watch."
     namespace: String!
     "Only Triggers whose subscriber is the Service of this name."
     serviceName: String
-    "Only Triggers whose subscriber is this object."
+    "Only Triggers whose subscriber is this one. Port and path are compared when they are given."
     subscriber: SubscriberInput
   ): TriggerEvent!
 
@@ -2671,6 +4805,11 @@ type Application {
   status: ApplicationStatus!
   "Its registration in Compass, null if it has none."
   compassMetadata: compassMetadata
+  """
+  The event types that its services offer, by their documents, whether provisioned anywhere or not; sorted by type, version
+  and service. A service whose document cannot be read is passed over. null only with an error.
+  """
+  eventTypes: [EventType!]
 }
 
 "An Application's registration in Compass."
@@ -2816,7 +4955,10 @@ type EventActivation {
   displayName: String!
   "Name of the Application that sends the events."
   sourceId: String!
-  "Event types from the service's AsyncAPI document, sorted; null if it has none or cannot be read."
+  """
+  Event types from the service's AsyncAPI document, in a ConfigMap or served by Rafter, sorted; null if it has none or
+  cannot be read.
+  """
   events: [EventActivationEvent!]
 }
 
@@ -2824,6 +4966,22 @@ type EventActivation {
 type EventActivationEvent {
   "CloudEvents type, such as order.created."
   eventType: String!
+  "Version, such as v1; the CloudEvents extension eventtypeversion. May be empty."
+  version: String!
+  "What the event means, may be empty."
+  description: String!
+  "JSON Schema of the event's data, {} if the document has none."
+  schema: JSON!
+}
+
+"An event type that an Application sends, with where it comes from."
+type EventType {
+  "Name of the Application; the CloudEvents source."
+  application: String!
+  "Id of the service whose document lists it."
+  service: String!
+  "CloudEvents type, such as order.created."
+  type: String!
   "Version, such as v1; the CloudEvents extension eventtypeversion. May be empty."
   version: String!
   "What the event means, may be empty."
@@ -2868,6 +5026,52 @@ type ServiceClass {
   activated: Boolean!
   "Its instances in its namespace."
   instances: [ServiceInstance!]!
+  "Documentation for every namespace: the ClusterAssetGroup of the class' name. null if there is none, or no Rafter."
+  clusterAssetGroup: ClusterAssetGroup
+  "Documentation: the AssetGroup of the class' name in its namespace. null if there is none, or no Rafter."
+  assetGroup: AssetGroup
+}
+
+"Something that can be provisioned in every namespace."
+type ClusterServiceClass {
+  "Kubernetes name, unique in the cluster."
+  name: String!
+  "Name that its broker gave it."
+  externalName: String!
+  "Name for people, \"\" if it has none."
+  displayName: String
+  "When it was first offered."
+  creationTimestamp: Timestamp!
+  "Description in a few words."
+  description: String!
+  "Description at length, \"\" if it has none."
+  longDescription: String
+  "URL of a picture, \"\" if it has none."
+  imageUrl: String
+  "URL of its documentation, \"\" if it has none."
+  documentationUrl: String
+  "URL of its support, \"\" if it has none."
+  supportUrl: String
+  "Who provides it, \"\" if unknown."
+  providerDisplayName: String
+  "Words by which to find it."
+  tags: [String!]!
+  "Labels that its broker gave it, such as local."
+  labels: Labels!
+  "Its plans, sorted by name."
+  plans: [ClusterServicePlan!]!
+  "Whether it has an instance."
+  activated(
+    "Only instances of this namespace count; null means every namespace whose instances the user may list."
+    namespace: String
+  ): Boolean!
+  "Its instances."
+  instances(
+    "Only those of this namespace; null means every namespace whose instances the user may list."
+    namespace: String
+  ): [ServiceInstance!]!
+  "Documentation: the ClusterAssetGroup of the class' name. null if there is none, or no Rafter."
+  clusterAssetGroup: ClusterAssetGroup
 }
 
 "A way to provision a service class."
@@ -2888,6 +5092,86 @@ type ServicePlan {
   instanceCreateParameterSchema: JSON
   "JSON Schema of the parameters for a binding, null if there is none."
   bindingCreateParameterSchema: JSON
+  "Documentation for every namespace: the ClusterAssetGroup of the plan's name. null if there is none, or no Rafter."
+  clusterAssetGroup: ClusterAssetGroup
+  "Documentation: the AssetGroup of the plan's name in its namespace. null if there is none, or no Rafter."
+  assetGroup: AssetGroup
+}
+
+"A way to provision a cluster-wide service class."
+type ClusterServicePlan {
+  "Kubernetes name, unique in the cluster."
+  name: String!
+  "Name for people, \"\" if it has none."
+  displayName: String
+  "Name that its broker gave it."
+  externalName: String!
+  "Description in a few words."
+  description: String!
+  "Kubernetes name of its class."
+  relatedClusterServiceClassName: String!
+  "JSON Schema of the parameters for an instance, null if there is none."
+  instanceCreateParameterSchema: JSON
+  "JSON Schema of the parameters for a binding, null if there is none."
+  bindingCreateParameterSchema: JSON
+  "Documentation: the ClusterAssetGroup of the plan's name. null if there is none, or no Rafter."
+  clusterAssetGroup: ClusterAssetGroup
+}
+
+"A service broker (Open Service Broker API) that offers classes in one namespace."
+type ServiceBroker {
+  "Its name."
+  name: String!
+  "Its namespace."
+  namespace: String!
+  "Whether its catalog could be read."
+  status: ServiceBrokerStatus!
+  "When it was registered."
+  creationTimestamp: Timestamp!
+  "Where it is called."
+  url: String!
+  "Its Kubernetes labels."
+  labels: Labels!
+}
+
+"A service broker (Open Service Broker API) that offers classes to every namespace."
+type ClusterServiceBroker {
+  "Its name."
+  name: String!
+  "Whether its catalog could be read."
+  status: ServiceBrokerStatus!
+  "When it was registered."
+  creationTimestamp: Timestamp!
+  "Where it is called."
+  url: String!
+  "Its Kubernetes labels."
+  labels: Labels!
+}
+
+"Whether the catalog of a service broker could be read."
+type ServiceBrokerStatus {
+  "It could, and its classes are there."
+  ready: Boolean!
+  "In one word of its controller, may be empty."
+  reason: String!
+  "For a person, may be empty."
+  message: String!
+}
+
+"A change of a service broker."
+type ServiceBrokerEvent {
+  "What happened."
+  type: SubscriptionEventType!
+  "The broker after the change, before it for DELETE."
+  serviceBroker: ServiceBroker!
+}
+
+"A change of a cluster-wide service broker."
+type ClusterServiceBrokerEvent {
+  "What happened."
+  type: SubscriptionEventType!
+  "The broker after the change, before it for DELETE."
+  clusterServiceBroker: ClusterServiceBroker!
 }
 
 "A provisioned service class."
@@ -2910,10 +5194,18 @@ type ServiceInstance {
   planReference: ServiceInstanceResourceRef
   "Its class, null if that is cluster-wide, gone or not found yet."
   serviceClass: ServiceClass
+  "Its class, null if that is of its namespace, gone or not found yet."
+  clusterServiceClass: ClusterServiceClass
   "Its plan, null if that is cluster-wide, gone or not found yet."
   servicePlan: ServicePlan
+  "Its plan, null if that is of its namespace, gone or not found yet."
+  clusterServicePlan: ClusterServicePlan
   "Whether credentials can be had for it; false until its plan is known."
   bindable: Boolean!
+  "Credentials that were asked for."
+  serviceBindings: ServiceBindings
+  "Who uses these credentials. null where the cluster has no service binding usages."
+  serviceBindingUsages: [ServiceBindingUsage!]
 }
 
 "A class or plan of an instance."
@@ -2978,6 +5270,286 @@ input ServiceInstanceCreateInputResourceRef {
   externalName: String!
   "Whether it is a cluster-wide class or plan; the same for both."
   clusterWide: Boolean!
+}
+
+"The service bindings of an instance."
+type ServiceBindings {
+  "The bindings."
+  items: [ServiceBinding!]!
+  "How many of them are in which state."
+  stats: ServiceBindingsStats!
+}
+
+"Numbers of service bindings by state."
+type ServiceBindingsStats {
+  "That are READY."
+  ready: Int!
+  "That are FAILED."
+  failed: Int!
+  "That are PENDING."
+  pending: Int!
+  "That are UNKNOWN."
+  unknown: Int!
+}
+
+"Credentials of a service instance: made by its broker, put into a Secret."
+type ServiceBinding {
+  "Its name."
+  name: String!
+  "Name of the instance, in the same namespace."
+  serviceInstanceName: String!
+  "Its namespace."
+  namespace: String!
+  "The Secret with the credentials, for who may read that Secret (others: FORBIDDEN); null until it is made."
+  secret: Secret
+  "How far it is."
+  status: ServiceBindingStatus!
+  "Parameters it was asked for with, null if none."
+  parameters: JSON
+}
+
+"How far a service binding is."
+type ServiceBindingStatus {
+  "In one word."
+  type: ServiceBindingStatusType!
+  "In one word of its controller, may be empty."
+  reason: String!
+  "For a person, may be empty."
+  message: String!
+}
+
+"How far a service binding is, in one word."
+enum ServiceBindingStatusType {
+  "The credentials are there."
+  READY
+  "Not decided yet."
+  PENDING
+  "Given up."
+  FAILED
+  "Its controller says something that is none of these."
+  UNKNOWN
+}
+
+"A change of a service binding."
+type ServiceBindingEvent {
+  "What happened."
+  type: SubscriptionEventType!
+  "The binding after the change, before it for DELETE."
+  serviceBinding: ServiceBinding!
+}
+
+"A service binding that was created."
+type CreateServiceBindingOutput {
+  "Its name."
+  name: String!
+  "Name of the instance."
+  serviceInstanceName: String!
+  "Its namespace."
+  namespace: String!
+}
+
+"A service binding that was deleted."
+type DeleteServiceBindingOutput {
+  "Its name."
+  name: String!
+  "Its namespace."
+  namespace: String!
+}
+
+"A Kubernetes Secret. Each field is for who may read the Secret, and for nobody else."
+type Secret {
+  "Its name."
+  name: String!
+  "Its namespace."
+  namespace: String!
+  "Its values by key, decoded: plain text. Bytes that are no UTF-8 become U+FFFD; json has them in base64."
+  data: JSON!
+  "Its Kubernetes type, such as Opaque."
+  type: String!
+  "When it was created."
+  creationTime: Timestamp!
+  "Its Kubernetes labels."
+  labels: JSON!
+  "Its Kubernetes annotations."
+  annotations: JSON!
+  "The whole object as Kubernetes has it, values in base64."
+  json: JSON!
+}
+
+"Gives the credentials of a service binding to a workload."
+type ServiceBindingUsage {
+  "Its name."
+  name: String!
+  "Its namespace."
+  namespace: String!
+  "The binding, null if it does not exist."
+  serviceBinding: ServiceBinding
+  "The workload, in the same namespace."
+  usedBy: LocalObjectReference!
+  "How the workload gets the credentials, null if nothing is said of it."
+  parameters: ServiceBindingUsageParameters
+  "How far it is."
+  status: ServiceBindingUsageStatus!
+}
+
+"How far a service binding usage is."
+type ServiceBindingUsageStatus {
+  "In one word."
+  type: ServiceBindingUsageStatusType!
+  "In one word of its controller, may be empty."
+  reason: String!
+  "For a person, may be empty."
+  message: String!
+}
+
+"How far a service binding usage is, in one word."
+enum ServiceBindingUsageStatusType {
+  "The workload has the credentials."
+  READY
+  "Its controller has not looked at it."
+  PENDING
+  "The workload cannot be given them."
+  FAILED
+  "Not decided."
+  UNKNOWN
+}
+
+"A workload in the same namespace."
+type LocalObjectReference {
+  "Its kind, such as deployment or function."
+  kind: String!
+  "Its name."
+  name: String!
+}
+
+"How a workload gets credentials."
+type ServiceBindingUsageParameters {
+  "What is put before the names of the environment variables, null if nothing."
+  envPrefix: EnvPrefix
+}
+
+"What is put before the names of environment variables."
+type EnvPrefix {
+  "The prefix."
+  name: String!
+}
+
+# ---------------------------------------------------------------------------------------------------- documentation
+
+"Documentation and specifications about one thing, for every namespace: Rafter's."
+type ClusterAssetGroup {
+  "Its name: that of the class or plan it is about."
+  name: String!
+  "The chapter of the documentation that it stands in, may be empty."
+  groupName: String!
+  "Its assets."
+  assets("Only assets of these types; null or [] means all." types: [String!]): [ClusterAsset!]!
+  "Name for people, may be empty."
+  displayName: String!
+  "Description, may be empty."
+  description: String!
+  "How far its assets are."
+  status: AssetGroupStatus!
+}
+
+"Documentation and specifications about one thing of a namespace: Rafter's."
+type AssetGroup {
+  "Its name: that of the class or plan it is about."
+  name: String!
+  "Its namespace."
+  namespace: String!
+  "The chapter of the documentation that it stands in, may be empty."
+  groupName: String!
+  "Its assets."
+  assets("Only assets of these types; null or [] means all." types: [String!]): [Asset!]!
+  "Name for people, may be empty."
+  displayName: String!
+  "Description, may be empty."
+  description: String!
+  "How far its assets are."
+  status: AssetGroupStatus!
+}
+
+"A set of files in a ClusterAssetGroup."
+type ClusterAsset {
+  "Its name."
+  name: String!
+  "Parameters for whoever shows the files, {} if none."
+  parameters: JSON!
+  "What it is, such as markdown, openapi or asyncapi; may be empty."
+  type: String!
+  "Its files, sorted by URL; [] until they are stored."
+  files("Only files whose names end in one of these, with or without the dot; null or [] means all." filterExtensions: [String!]): [File!]!
+  "How far it is."
+  status: AssetStatus!
+  "Name for people, null if it has none."
+  displayName: String
+}
+
+"A set of files in an AssetGroup."
+type Asset {
+  "Its name."
+  name: String!
+  "Its namespace."
+  namespace: String!
+  "Parameters for whoever shows the files, {} if none."
+  parameters: JSON!
+  "What it is, such as markdown, openapi or asyncapi; may be empty."
+  type: String!
+  "Its files, sorted by URL; [] until they are stored."
+  files("Only files whose names end in one of these, with or without the dot; null or [] means all." filterExtensions: [String!]): [File!]!
+  "How far it is."
+  status: AssetStatus!
+  "Name for people, null if it has none."
+  displayName: String
+}
+
+"A file of an asset."
+type File {
+  "Where to get it."
+  url: String!
+  "What was read out of it, such as its front matter; {} if nothing."
+  metadata: JSON!
+}
+
+"How far an asset is."
+type AssetStatus {
+  "In one word."
+  phase: AssetPhaseType!
+  "In one word of its controller, may be empty."
+  reason: String!
+  "For a person, may be empty."
+  message: String!
+}
+
+"How far an asset is, in one word. A new one is PENDING."
+enum AssetPhaseType {
+  "Its files can be had."
+  READY
+  "Being fetched, checked or stored."
+  PENDING
+  "Something is wrong; reason and message say what."
+  FAILED
+}
+
+"How far the assets of a group are."
+type AssetGroupStatus {
+  "In one word."
+  phase: AssetGroupPhaseType!
+  "In one word of its controller, may be empty."
+  reason: String!
+  "For a person, may be empty."
+  message: String!
+}
+
+"How far the assets of a group are, in one word. A new group is PENDING."
+enum AssetGroupPhaseType {
+  "All can be had."
+  READY
+  "Some are being made."
+  PENDING
+  "Something is wrong; reason and message say what."
+  FAILED
 }
 
 # ------------------------------------------------------------------------------------------------------- namespaces
@@ -3050,6 +5622,8 @@ type Broker {
   conditions: [Condition!]!
   "Triggers that take events from it."
   triggers: [Trigger!]!
+  "How it delivers the events of Triggers that do not say so themselves; null means the mesh's default: it retries until it succeeds."
+  delivery: Delivery
 }
 
 "The state of a Broker."
@@ -3096,14 +5670,27 @@ type Trigger {
   spec: TriggerSpec!
   "Whether it does."
   status: TriggerStatus!
+  "Name of the Broker, in the Trigger's namespace; spec.broker under the name of the Console's first version."
+  broker: String!
+  "Values that attributes of an event must have, {} if every event matches; spec.filter as in the Console's first version."
+  filterAttributes: JSON!
+  "Who gets the events; spec.subscriber under the name of the Console's first version."
+  subscriber: Subscriber!
 }
 
 "What a Trigger is to do."
 type TriggerSpec {
   "Name of the Broker, in the Trigger's namespace."
   broker: String!
-  "Values that attributes of an event must have, null if every event matches."
+  "Values that attributes of an event must have, null if every event matches. Without effect where there are filters."
   filter: JSON
+  """
+  Expressions that must all be true of an event, in Knative's filter dialects: each an object of the shape of
+  TriggerFilterInput. null if there are none.
+  """
+  filters: [JSON!]
+  "How events are delivered; null means as the Broker does."
+  delivery: Delivery
   "Port of the subscriber: that of its URI, else 443 for https and 80 otherwise."
   port: Port!
   "Path at which the subscriber is called, \"/\" if none is given."
@@ -3150,13 +5737,40 @@ type SubscriberRef {
   namespace: String!
 }
 
-"A service that is to take events."
+"How events are delivered that are not taken at once."
+type Delivery {
+  "How often it is tried again before the event goes to the dead letter sink; null means until it succeeds."
+  retry: Int
+  "How the time between two tries grows; null means exponential."
+  backoffPolicy: BackoffPolicy
+  "Time before the first retry, as an ISO 8601 duration such as PT1S; null means the mesh's default."
+  backoffDelay: String
+  "Time for each try, as an ISO 8601 duration; null means the mesh's default."
+  timeout: String
+  "Who gets the events that could not be delivered; null means that they are dropped."
+  deadLetterSink: Subscriber
+}
+
+"How the time between two tries of a delivery grows."
+enum BackoffPolicy {
+  "By backoffDelay with each try."
+  linear
+  "It doubles with each try."
+  exponential
+}
+
+"Who is to take events: a service (ref), or a URI. At least one must be given."
 input SubscriberInput {
   "The service. Its namespace must be the Trigger's."
-  ref: SubscriberRefInput!
-  "Port of the service; null means 80."
+  ref: SubscriberRefInput
+  """
+  Without ref, an absolute http or https URI, not of a service in another namespace. With ref, a URI relative to the
+  service, which then takes the place of path.
+  """
+  uri: URI
+  "Port of the service in ref; null means 80."
   port: Port
-  "Path at which to call it; null means \"/\"."
+  "Path at which to call the service in ref; null means \"/\"."
   path: String
 }
 
@@ -3176,6 +5790,8 @@ input SubscriberRefInput {
 input TriggerCreateInput {
   "Its name; null or \"\" lets the server choose a free one."
   name: String
+  "Its namespace: that of the mutation, or null."
+  namespace: String
   "Name of the Broker; \"default\" is the one that a namespace has."
   broker: String!
   """
@@ -3183,8 +5799,47 @@ input TriggerCreateInput {
   "source": "shop"}. Names are lower-case letters and digits; an empty value matches any. null matches every event.
   """
   filterAttributes: JSON
+  """
+  Expressions that must all be true of an event, in Knative's filter dialects. They cannot be combined with filterAttributes,
+  which Knative would pass over. null means none.
+  """
+  filters: [TriggerFilterInput!]
+  "How events are delivered; null means as the Broker does."
+  delivery: DeliveryInput
   "Who gets the events."
   subscriber: SubscriberInput!
+}
+
+"An expression that is true or false of an event: one of the fields, the others null. Names are those of attributes of the event."
+input TriggerFilterInput {
+  "The attributes have exactly these values."
+  exact: Labels
+  "The attributes begin with these values."
+  prefix: Labels
+  "The attributes end with these values."
+  suffix: Labels
+  "All of these are true."
+  all: [TriggerFilterInput!]
+  "At least one of these is true."
+  any: [TriggerFilterInput!]
+  "This is false."
+  not: TriggerFilterInput
+  "This expression in CloudEvents SQL is true."
+  cesql: String
+}
+
+"How events are to be delivered that are not taken at once."
+input DeliveryInput {
+  "How often to try again before the event goes to the dead letter sink, from 0; null means until it succeeds."
+  retry: Int
+  "How the time between two tries grows; null means exponential."
+  backoffPolicy: BackoffPolicy
+  "Time before the first retry, as an ISO 8601 duration such as PT1S; null means the mesh's default."
+  backoffDelay: String
+  "Time for each try, as an ISO 8601 duration above 0; null means the mesh's default."
+  timeout: String
+  "Who gets the events that could not be delivered; null means that they are dropped."
+  deadLetterSink: SubscriberInput
 }
 
 "An object on which another depends."
@@ -3503,6 +6158,209 @@ type MeshStatusEvent {
   "The path after the change, before it for DELETE."
   path: MeshPath!
 }
+
+"What to connect."
+input ConnectApplicationInput {
+  "Name of the Application."
+  application: String!
+  "The namespace to connect it to."
+  namespace: String!
+  "Ids of the event services to provision; null means all that the Application offers. A new ApplicationMapping then enables its later ones as well."
+  services: [String!]
+  "Name of the Function, in the namespace, that is to be called with the events."
+  function: String!
+  """
+  The events, a Trigger each unless one takes them already; [] means no Triggers. null means all that the documents of the services list or, when they list
+  none, a single Trigger that takes whatever the Application sends.
+  """
+  eventTypes: [ConnectEventTypeInput!]
+  "Name of the Broker; null means \"default\", to which the Application's events come."
+  broker: String
+}
+
+"An event type to connect."
+input ConnectEventTypeInput {
+  "CloudEvents type, such as order.created."
+  type: String!
+  "Version, such as v1; \"\" means any."
+  version: String!
+}
+
+"What connectApplication did."
+type ConnectApplicationOutput {
+  "Name of the Application."
+  application: String!
+  "The namespace."
+  namespace: String!
+  "The objects that make the connection, in the order in which they are made: ApplicationMapping, ServiceInstances, Triggers."
+  objects: [ConnectedObject!]!
+  "How far the path is, as meshStatus shows it; meshStatusEvent tells how it goes on. null only with an error, when it may not be seen."
+  path: MeshPath
+}
+
+"An object of a connection."
+type ConnectedObject {
+  "Its kind: ApplicationMapping, ServiceInstance or Trigger."
+  kind: String!
+  "Its namespace."
+  namespace: String!
+  "Its name."
+  name: String!
+  "What was done with it."
+  outcome: ConnectOutcome!
+}
+
+"What was done with an object."
+enum ConnectOutcome {
+  "It was created."
+  CREATED
+  "It was there and was extended: an ApplicationMapping that did not cover a service."
+  UPDATED
+  "It was there and right."
+  UNCHANGED
+}
+
+# ------------------------------------------------------------------------------------------------------ connections
+#
+# Pages as https://relay.dev/graphql/connections.htm specifies them. A cursor is a place in an order, not the number of an
+# object: what comes or goes meanwhile neither hides nor repeats anything else.
+
+"Where a page is among all."
+type PageInfo {
+  "Whether something follows the page."
+  hasNextPage: Boolean!
+  "Whether something precedes the page."
+  hasPreviousPage: Boolean!
+  "Cursor of the first object of the page, null if it is empty."
+  startCursor: String
+  "Cursor of the last object of the page, null if it is empty."
+  endCursor: String
+}
+
+"Which objects of a connection to look at: those that satisfy everything given."
+input ConnectionFilter {
+  """
+  A selector of labels as Kubernetes writes it, such as "team=checkout,stage in (dev,test)": of an Application's own labels,
+  and of the Kubernetes labels of everything else. null or "" means any.
+  """
+  labelSelector: String
+  "Text to look for, upper and lower case alike; the connection says where. null or \"\" means any."
+  text: String
+}
+
+"The order of a connection. Objects that are equal in it are ordered by name, then namespace."
+input ConnectionOrder {
+  "By what."
+  field: ConnectionOrderField!
+  "Which way; null means ASC."
+  direction: OrderDirection
+}
+
+"What the order of a connection goes by."
+enum ConnectionOrderField {
+  "The name, then the namespace."
+  NAME
+  "The age in seconds: ASC is the youngest first."
+  AGE
+}
+
+"Which way an order goes."
+enum OrderDirection {
+  "From the smallest to the largest."
+  ASC
+  "From the largest to the smallest."
+  DESC
+}
+
+"A page of Applications."
+type ApplicationConnection {
+  "What is on the page, in order."
+  edges: [ApplicationEdge!]!
+  "Where the page is."
+  pageInfo: PageInfo!
+  "How many there are on all pages together, after the filter."
+  totalCount: Int!
+}
+
+"One of the Applications of a page."
+type ApplicationEdge {
+  "Its place in the order, for after and before. It stays valid when the object is gone."
+  cursor: String!
+  "The object."
+  node: Application!
+}
+
+"A page of namespaces."
+type NamespaceConnection {
+  "What is on the page, in order."
+  edges: [NamespaceEdge!]!
+  "Where the page is."
+  pageInfo: PageInfo!
+  "How many there are on all pages together, after the filter."
+  totalCount: Int!
+}
+
+"One of the namespaces of a page."
+type NamespaceEdge {
+  "Its place in the order, for after and before. It stays valid when the object is gone."
+  cursor: String!
+  "The object."
+  node: NamespaceListItem!
+}
+
+"A page of service instances."
+type ServiceInstanceConnection {
+  "What is on the page, in order."
+  edges: [ServiceInstanceEdge!]!
+  "Where the page is."
+  pageInfo: PageInfo!
+  "How many there are on all pages together, after the filter."
+  totalCount: Int!
+}
+
+"One of the service instances of a page."
+type ServiceInstanceEdge {
+  "Its place in the order, for after and before. It stays valid when the object is gone."
+  cursor: String!
+  "The object."
+  node: ServiceInstance!
+}
+
+"A page of Triggers."
+type TriggerConnection {
+  "What is on the page, in order."
+  edges: [TriggerEdge!]!
+  "Where the page is."
+  pageInfo: PageInfo!
+  "How many there are on all pages together, after the filter."
+  totalCount: Int!
+}
+
+"One of the Triggers of a page."
+type TriggerEdge {
+  "Its place in the order, for after and before. It stays valid when the object is gone."
+  cursor: String!
+  "The object."
+  node: Trigger!
+}
+
+"A page of Brokers."
+type BrokerConnection {
+  "What is on the page, in order."
+  edges: [BrokerEdge!]!
+  "Where the page is."
+  pageInfo: PageInfo!
+  "How many there are on all pages together, after the filter."
+  totalCount: Int!
+}
+
+"One of the Brokers of a page."
+type BrokerEdge {
+  "Its place in the order, for after and before. It stays valid when the object is gone."
+  cursor: String!
+  "The object."
+  node: Broker!
+}
 `, BuiltIn: false},
 }
 var parsedSchema = gqlparser.MustLoadSchema(sources...)
@@ -3529,8 +6387,32 @@ func (ec *executionContext) childFields_Application(ctx context.Context, field g
 		return ec.fieldContext_Application_status(ctx, field)
 	case "compassMetadata":
 		return ec.fieldContext_Application_compassMetadata(ctx, field)
+	case "eventTypes":
+		return ec.fieldContext_Application_eventTypes(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Application", field.Name)
+}
+
+func (ec *executionContext) childFields_ApplicationConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_ApplicationConnection_edges(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_ApplicationConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_ApplicationConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ApplicationConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_ApplicationEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_ApplicationEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_ApplicationEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ApplicationEdge", field.Name)
 }
 
 func (ec *executionContext) childFields_ApplicationEntry(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -3599,6 +6481,70 @@ func (ec *executionContext) childFields_ApplicationService(ctx context.Context, 
 	return nil, fmt.Errorf("no field named %q was found under type ApplicationService", field.Name)
 }
 
+func (ec *executionContext) childFields_Asset(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_Asset_name(ctx, field)
+	case "namespace":
+		return ec.fieldContext_Asset_namespace(ctx, field)
+	case "parameters":
+		return ec.fieldContext_Asset_parameters(ctx, field)
+	case "type":
+		return ec.fieldContext_Asset_type(ctx, field)
+	case "files":
+		return ec.fieldContext_Asset_files(ctx, field)
+	case "status":
+		return ec.fieldContext_Asset_status(ctx, field)
+	case "displayName":
+		return ec.fieldContext_Asset_displayName(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Asset", field.Name)
+}
+
+func (ec *executionContext) childFields_AssetGroup(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_AssetGroup_name(ctx, field)
+	case "namespace":
+		return ec.fieldContext_AssetGroup_namespace(ctx, field)
+	case "groupName":
+		return ec.fieldContext_AssetGroup_groupName(ctx, field)
+	case "assets":
+		return ec.fieldContext_AssetGroup_assets(ctx, field)
+	case "displayName":
+		return ec.fieldContext_AssetGroup_displayName(ctx, field)
+	case "description":
+		return ec.fieldContext_AssetGroup_description(ctx, field)
+	case "status":
+		return ec.fieldContext_AssetGroup_status(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AssetGroup", field.Name)
+}
+
+func (ec *executionContext) childFields_AssetGroupStatus(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "phase":
+		return ec.fieldContext_AssetGroupStatus_phase(ctx, field)
+	case "reason":
+		return ec.fieldContext_AssetGroupStatus_reason(ctx, field)
+	case "message":
+		return ec.fieldContext_AssetGroupStatus_message(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AssetGroupStatus", field.Name)
+}
+
+func (ec *executionContext) childFields_AssetStatus(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "phase":
+		return ec.fieldContext_AssetStatus_phase(ctx, field)
+	case "reason":
+		return ec.fieldContext_AssetStatus_reason(ctx, field)
+	case "message":
+		return ec.fieldContext_AssetStatus_message(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AssetStatus", field.Name)
+}
+
 func (ec *executionContext) childFields_Broker(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "name":
@@ -3621,8 +6567,32 @@ func (ec *executionContext) childFields_Broker(ctx context.Context, field graphq
 		return ec.fieldContext_Broker_conditions(ctx, field)
 	case "triggers":
 		return ec.fieldContext_Broker_triggers(ctx, field)
+	case "delivery":
+		return ec.fieldContext_Broker_delivery(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Broker", field.Name)
+}
+
+func (ec *executionContext) childFields_BrokerConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_BrokerConnection_edges(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_BrokerConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_BrokerConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BrokerConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_BrokerEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_BrokerEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_BrokerEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BrokerEdge", field.Name)
 }
 
 func (ec *executionContext) childFields_BrokerEvent(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -3633,6 +6603,128 @@ func (ec *executionContext) childFields_BrokerEvent(ctx context.Context, field g
 		return ec.fieldContext_BrokerEvent_broker(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type BrokerEvent", field.Name)
+}
+
+func (ec *executionContext) childFields_ClusterAsset(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_ClusterAsset_name(ctx, field)
+	case "parameters":
+		return ec.fieldContext_ClusterAsset_parameters(ctx, field)
+	case "type":
+		return ec.fieldContext_ClusterAsset_type(ctx, field)
+	case "files":
+		return ec.fieldContext_ClusterAsset_files(ctx, field)
+	case "status":
+		return ec.fieldContext_ClusterAsset_status(ctx, field)
+	case "displayName":
+		return ec.fieldContext_ClusterAsset_displayName(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ClusterAsset", field.Name)
+}
+
+func (ec *executionContext) childFields_ClusterAssetGroup(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_ClusterAssetGroup_name(ctx, field)
+	case "groupName":
+		return ec.fieldContext_ClusterAssetGroup_groupName(ctx, field)
+	case "assets":
+		return ec.fieldContext_ClusterAssetGroup_assets(ctx, field)
+	case "displayName":
+		return ec.fieldContext_ClusterAssetGroup_displayName(ctx, field)
+	case "description":
+		return ec.fieldContext_ClusterAssetGroup_description(ctx, field)
+	case "status":
+		return ec.fieldContext_ClusterAssetGroup_status(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ClusterAssetGroup", field.Name)
+}
+
+func (ec *executionContext) childFields_ClusterServiceBroker(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_ClusterServiceBroker_name(ctx, field)
+	case "status":
+		return ec.fieldContext_ClusterServiceBroker_status(ctx, field)
+	case "creationTimestamp":
+		return ec.fieldContext_ClusterServiceBroker_creationTimestamp(ctx, field)
+	case "url":
+		return ec.fieldContext_ClusterServiceBroker_url(ctx, field)
+	case "labels":
+		return ec.fieldContext_ClusterServiceBroker_labels(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ClusterServiceBroker", field.Name)
+}
+
+func (ec *executionContext) childFields_ClusterServiceBrokerEvent(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "type":
+		return ec.fieldContext_ClusterServiceBrokerEvent_type(ctx, field)
+	case "clusterServiceBroker":
+		return ec.fieldContext_ClusterServiceBrokerEvent_clusterServiceBroker(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ClusterServiceBrokerEvent", field.Name)
+}
+
+func (ec *executionContext) childFields_ClusterServiceClass(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_ClusterServiceClass_name(ctx, field)
+	case "externalName":
+		return ec.fieldContext_ClusterServiceClass_externalName(ctx, field)
+	case "displayName":
+		return ec.fieldContext_ClusterServiceClass_displayName(ctx, field)
+	case "creationTimestamp":
+		return ec.fieldContext_ClusterServiceClass_creationTimestamp(ctx, field)
+	case "description":
+		return ec.fieldContext_ClusterServiceClass_description(ctx, field)
+	case "longDescription":
+		return ec.fieldContext_ClusterServiceClass_longDescription(ctx, field)
+	case "imageUrl":
+		return ec.fieldContext_ClusterServiceClass_imageUrl(ctx, field)
+	case "documentationUrl":
+		return ec.fieldContext_ClusterServiceClass_documentationUrl(ctx, field)
+	case "supportUrl":
+		return ec.fieldContext_ClusterServiceClass_supportUrl(ctx, field)
+	case "providerDisplayName":
+		return ec.fieldContext_ClusterServiceClass_providerDisplayName(ctx, field)
+	case "tags":
+		return ec.fieldContext_ClusterServiceClass_tags(ctx, field)
+	case "labels":
+		return ec.fieldContext_ClusterServiceClass_labels(ctx, field)
+	case "plans":
+		return ec.fieldContext_ClusterServiceClass_plans(ctx, field)
+	case "activated":
+		return ec.fieldContext_ClusterServiceClass_activated(ctx, field)
+	case "instances":
+		return ec.fieldContext_ClusterServiceClass_instances(ctx, field)
+	case "clusterAssetGroup":
+		return ec.fieldContext_ClusterServiceClass_clusterAssetGroup(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ClusterServiceClass", field.Name)
+}
+
+func (ec *executionContext) childFields_ClusterServicePlan(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_ClusterServicePlan_name(ctx, field)
+	case "displayName":
+		return ec.fieldContext_ClusterServicePlan_displayName(ctx, field)
+	case "externalName":
+		return ec.fieldContext_ClusterServicePlan_externalName(ctx, field)
+	case "description":
+		return ec.fieldContext_ClusterServicePlan_description(ctx, field)
+	case "relatedClusterServiceClassName":
+		return ec.fieldContext_ClusterServicePlan_relatedClusterServiceClassName(ctx, field)
+	case "instanceCreateParameterSchema":
+		return ec.fieldContext_ClusterServicePlan_instanceCreateParameterSchema(ctx, field)
+	case "bindingCreateParameterSchema":
+		return ec.fieldContext_ClusterServicePlan_bindingCreateParameterSchema(ctx, field)
+	case "clusterAssetGroup":
+		return ec.fieldContext_ClusterServicePlan_clusterAssetGroup(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ClusterServicePlan", field.Name)
 }
 
 func (ec *executionContext) childFields_Condition(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -3651,12 +6743,78 @@ func (ec *executionContext) childFields_Condition(ctx context.Context, field gra
 	return nil, fmt.Errorf("no field named %q was found under type Condition", field.Name)
 }
 
+func (ec *executionContext) childFields_ConnectApplicationOutput(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "application":
+		return ec.fieldContext_ConnectApplicationOutput_application(ctx, field)
+	case "namespace":
+		return ec.fieldContext_ConnectApplicationOutput_namespace(ctx, field)
+	case "objects":
+		return ec.fieldContext_ConnectApplicationOutput_objects(ctx, field)
+	case "path":
+		return ec.fieldContext_ConnectApplicationOutput_path(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ConnectApplicationOutput", field.Name)
+}
+
+func (ec *executionContext) childFields_ConnectedObject(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "kind":
+		return ec.fieldContext_ConnectedObject_kind(ctx, field)
+	case "namespace":
+		return ec.fieldContext_ConnectedObject_namespace(ctx, field)
+	case "name":
+		return ec.fieldContext_ConnectedObject_name(ctx, field)
+	case "outcome":
+		return ec.fieldContext_ConnectedObject_outcome(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ConnectedObject", field.Name)
+}
+
+func (ec *executionContext) childFields_CreateServiceBindingOutput(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_CreateServiceBindingOutput_name(ctx, field)
+	case "serviceInstanceName":
+		return ec.fieldContext_CreateServiceBindingOutput_serviceInstanceName(ctx, field)
+	case "namespace":
+		return ec.fieldContext_CreateServiceBindingOutput_namespace(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CreateServiceBindingOutput", field.Name)
+}
+
 func (ec *executionContext) childFields_DeleteApplicationOutput(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "name":
 		return ec.fieldContext_DeleteApplicationOutput_name(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type DeleteApplicationOutput", field.Name)
+}
+
+func (ec *executionContext) childFields_DeleteServiceBindingOutput(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_DeleteServiceBindingOutput_name(ctx, field)
+	case "namespace":
+		return ec.fieldContext_DeleteServiceBindingOutput_namespace(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DeleteServiceBindingOutput", field.Name)
+}
+
+func (ec *executionContext) childFields_Delivery(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "retry":
+		return ec.fieldContext_Delivery_retry(ctx, field)
+	case "backoffPolicy":
+		return ec.fieldContext_Delivery_backoffPolicy(ctx, field)
+	case "backoffDelay":
+		return ec.fieldContext_Delivery_backoffDelay(ctx, field)
+	case "timeout":
+		return ec.fieldContext_Delivery_timeout(ctx, field)
+	case "deadLetterSink":
+		return ec.fieldContext_Delivery_deadLetterSink(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Delivery", field.Name)
 }
 
 func (ec *executionContext) childFields_EnabledApplicationService(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -3669,6 +6827,14 @@ func (ec *executionContext) childFields_EnabledApplicationService(ctx context.Co
 		return ec.fieldContext_EnabledApplicationService_exist(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type EnabledApplicationService", field.Name)
+}
+
+func (ec *executionContext) childFields_EnvPrefix(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_EnvPrefix_name(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type EnvPrefix", field.Name)
 }
 
 func (ec *executionContext) childFields_EventActivation(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -3697,6 +6863,34 @@ func (ec *executionContext) childFields_EventActivationEvent(ctx context.Context
 		return ec.fieldContext_EventActivationEvent_schema(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type EventActivationEvent", field.Name)
+}
+
+func (ec *executionContext) childFields_EventType(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "application":
+		return ec.fieldContext_EventType_application(ctx, field)
+	case "service":
+		return ec.fieldContext_EventType_service(ctx, field)
+	case "type":
+		return ec.fieldContext_EventType_type(ctx, field)
+	case "version":
+		return ec.fieldContext_EventType_version(ctx, field)
+	case "description":
+		return ec.fieldContext_EventType_description(ctx, field)
+	case "schema":
+		return ec.fieldContext_EventType_schema(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type EventType", field.Name)
+}
+
+func (ec *executionContext) childFields_File(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "url":
+		return ec.fieldContext_File_url(ctx, field)
+	case "metadata":
+		return ec.fieldContext_File_metadata(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type File", field.Name)
 }
 
 func (ec *executionContext) childFields_Function(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -3815,6 +7009,16 @@ func (ec *executionContext) childFields_FunctionStatus(ctx context.Context, fiel
 	return nil, fmt.Errorf("no field named %q was found under type FunctionStatus", field.Name)
 }
 
+func (ec *executionContext) childFields_LocalObjectReference(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "kind":
+		return ec.fieldContext_LocalObjectReference_kind(ctx, field)
+	case "name":
+		return ec.fieldContext_LocalObjectReference_name(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type LocalObjectReference", field.Name)
+}
+
 func (ec *executionContext) childFields_MeshObject(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "kind":
@@ -3887,6 +7091,28 @@ func (ec *executionContext) childFields_Namespace(ctx context.Context, field gra
 	return nil, fmt.Errorf("no field named %q was found under type Namespace", field.Name)
 }
 
+func (ec *executionContext) childFields_NamespaceConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_NamespaceConnection_edges(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_NamespaceConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_NamespaceConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type NamespaceConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_NamespaceEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_NamespaceEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_NamespaceEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type NamespaceEdge", field.Name)
+}
+
 func (ec *executionContext) childFields_NamespaceEvent(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "type":
@@ -3923,6 +7149,20 @@ func (ec *executionContext) childFields_NamespaceMutationOutput(ctx context.Cont
 	return nil, fmt.Errorf("no field named %q was found under type NamespaceMutationOutput", field.Name)
 }
 
+func (ec *executionContext) childFields_PageInfo(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "hasNextPage":
+		return ec.fieldContext_PageInfo_hasNextPage(ctx, field)
+	case "hasPreviousPage":
+		return ec.fieldContext_PageInfo_hasPreviousPage(ctx, field)
+	case "startCursor":
+		return ec.fieldContext_PageInfo_startCursor(ctx, field)
+	case "endCursor":
+		return ec.fieldContext_PageInfo_endCursor(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PageInfo", field.Name)
+}
+
 func (ec *executionContext) childFields_ResourceValues(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "memory":
@@ -3931,6 +7171,170 @@ func (ec *executionContext) childFields_ResourceValues(ctx context.Context, fiel
 		return ec.fieldContext_ResourceValues_cpu(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ResourceValues", field.Name)
+}
+
+func (ec *executionContext) childFields_Secret(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_Secret_name(ctx, field)
+	case "namespace":
+		return ec.fieldContext_Secret_namespace(ctx, field)
+	case "data":
+		return ec.fieldContext_Secret_data(ctx, field)
+	case "type":
+		return ec.fieldContext_Secret_type(ctx, field)
+	case "creationTime":
+		return ec.fieldContext_Secret_creationTime(ctx, field)
+	case "labels":
+		return ec.fieldContext_Secret_labels(ctx, field)
+	case "annotations":
+		return ec.fieldContext_Secret_annotations(ctx, field)
+	case "json":
+		return ec.fieldContext_Secret_json(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Secret", field.Name)
+}
+
+func (ec *executionContext) childFields_ServiceBinding(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_ServiceBinding_name(ctx, field)
+	case "serviceInstanceName":
+		return ec.fieldContext_ServiceBinding_serviceInstanceName(ctx, field)
+	case "namespace":
+		return ec.fieldContext_ServiceBinding_namespace(ctx, field)
+	case "secret":
+		return ec.fieldContext_ServiceBinding_secret(ctx, field)
+	case "status":
+		return ec.fieldContext_ServiceBinding_status(ctx, field)
+	case "parameters":
+		return ec.fieldContext_ServiceBinding_parameters(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceBinding", field.Name)
+}
+
+func (ec *executionContext) childFields_ServiceBindingEvent(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "type":
+		return ec.fieldContext_ServiceBindingEvent_type(ctx, field)
+	case "serviceBinding":
+		return ec.fieldContext_ServiceBindingEvent_serviceBinding(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceBindingEvent", field.Name)
+}
+
+func (ec *executionContext) childFields_ServiceBindingStatus(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "type":
+		return ec.fieldContext_ServiceBindingStatus_type(ctx, field)
+	case "reason":
+		return ec.fieldContext_ServiceBindingStatus_reason(ctx, field)
+	case "message":
+		return ec.fieldContext_ServiceBindingStatus_message(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceBindingStatus", field.Name)
+}
+
+func (ec *executionContext) childFields_ServiceBindingUsage(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_ServiceBindingUsage_name(ctx, field)
+	case "namespace":
+		return ec.fieldContext_ServiceBindingUsage_namespace(ctx, field)
+	case "serviceBinding":
+		return ec.fieldContext_ServiceBindingUsage_serviceBinding(ctx, field)
+	case "usedBy":
+		return ec.fieldContext_ServiceBindingUsage_usedBy(ctx, field)
+	case "parameters":
+		return ec.fieldContext_ServiceBindingUsage_parameters(ctx, field)
+	case "status":
+		return ec.fieldContext_ServiceBindingUsage_status(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceBindingUsage", field.Name)
+}
+
+func (ec *executionContext) childFields_ServiceBindingUsageParameters(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "envPrefix":
+		return ec.fieldContext_ServiceBindingUsageParameters_envPrefix(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceBindingUsageParameters", field.Name)
+}
+
+func (ec *executionContext) childFields_ServiceBindingUsageStatus(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "type":
+		return ec.fieldContext_ServiceBindingUsageStatus_type(ctx, field)
+	case "reason":
+		return ec.fieldContext_ServiceBindingUsageStatus_reason(ctx, field)
+	case "message":
+		return ec.fieldContext_ServiceBindingUsageStatus_message(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceBindingUsageStatus", field.Name)
+}
+
+func (ec *executionContext) childFields_ServiceBindings(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "items":
+		return ec.fieldContext_ServiceBindings_items(ctx, field)
+	case "stats":
+		return ec.fieldContext_ServiceBindings_stats(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceBindings", field.Name)
+}
+
+func (ec *executionContext) childFields_ServiceBindingsStats(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "ready":
+		return ec.fieldContext_ServiceBindingsStats_ready(ctx, field)
+	case "failed":
+		return ec.fieldContext_ServiceBindingsStats_failed(ctx, field)
+	case "pending":
+		return ec.fieldContext_ServiceBindingsStats_pending(ctx, field)
+	case "unknown":
+		return ec.fieldContext_ServiceBindingsStats_unknown(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceBindingsStats", field.Name)
+}
+
+func (ec *executionContext) childFields_ServiceBroker(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_ServiceBroker_name(ctx, field)
+	case "namespace":
+		return ec.fieldContext_ServiceBroker_namespace(ctx, field)
+	case "status":
+		return ec.fieldContext_ServiceBroker_status(ctx, field)
+	case "creationTimestamp":
+		return ec.fieldContext_ServiceBroker_creationTimestamp(ctx, field)
+	case "url":
+		return ec.fieldContext_ServiceBroker_url(ctx, field)
+	case "labels":
+		return ec.fieldContext_ServiceBroker_labels(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceBroker", field.Name)
+}
+
+func (ec *executionContext) childFields_ServiceBrokerEvent(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "type":
+		return ec.fieldContext_ServiceBrokerEvent_type(ctx, field)
+	case "serviceBroker":
+		return ec.fieldContext_ServiceBrokerEvent_serviceBroker(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceBrokerEvent", field.Name)
+}
+
+func (ec *executionContext) childFields_ServiceBrokerStatus(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "ready":
+		return ec.fieldContext_ServiceBrokerStatus_ready(ctx, field)
+	case "reason":
+		return ec.fieldContext_ServiceBrokerStatus_reason(ctx, field)
+	case "message":
+		return ec.fieldContext_ServiceBrokerStatus_message(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceBrokerStatus", field.Name)
 }
 
 func (ec *executionContext) childFields_ServiceClass(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -3967,6 +7371,10 @@ func (ec *executionContext) childFields_ServiceClass(ctx context.Context, field 
 		return ec.fieldContext_ServiceClass_activated(ctx, field)
 	case "instances":
 		return ec.fieldContext_ServiceClass_instances(ctx, field)
+	case "clusterAssetGroup":
+		return ec.fieldContext_ServiceClass_clusterAssetGroup(ctx, field)
+	case "assetGroup":
+		return ec.fieldContext_ServiceClass_assetGroup(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ServiceClass", field.Name)
 }
@@ -3991,12 +7399,42 @@ func (ec *executionContext) childFields_ServiceInstance(ctx context.Context, fie
 		return ec.fieldContext_ServiceInstance_planReference(ctx, field)
 	case "serviceClass":
 		return ec.fieldContext_ServiceInstance_serviceClass(ctx, field)
+	case "clusterServiceClass":
+		return ec.fieldContext_ServiceInstance_clusterServiceClass(ctx, field)
 	case "servicePlan":
 		return ec.fieldContext_ServiceInstance_servicePlan(ctx, field)
+	case "clusterServicePlan":
+		return ec.fieldContext_ServiceInstance_clusterServicePlan(ctx, field)
 	case "bindable":
 		return ec.fieldContext_ServiceInstance_bindable(ctx, field)
+	case "serviceBindings":
+		return ec.fieldContext_ServiceInstance_serviceBindings(ctx, field)
+	case "serviceBindingUsages":
+		return ec.fieldContext_ServiceInstance_serviceBindingUsages(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ServiceInstance", field.Name)
+}
+
+func (ec *executionContext) childFields_ServiceInstanceConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_ServiceInstanceConnection_edges(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_ServiceInstanceConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_ServiceInstanceConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceInstanceConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_ServiceInstanceEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_ServiceInstanceEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_ServiceInstanceEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceInstanceEdge", field.Name)
 }
 
 func (ec *executionContext) childFields_ServiceInstanceEvent(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -4051,6 +7489,10 @@ func (ec *executionContext) childFields_ServicePlan(ctx context.Context, field g
 		return ec.fieldContext_ServicePlan_instanceCreateParameterSchema(ctx, field)
 	case "bindingCreateParameterSchema":
 		return ec.fieldContext_ServicePlan_bindingCreateParameterSchema(ctx, field)
+	case "clusterAssetGroup":
+		return ec.fieldContext_ServicePlan_clusterAssetGroup(ctx, field)
+	case "assetGroup":
+		return ec.fieldContext_ServicePlan_assetGroup(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ServicePlan", field.Name)
 }
@@ -4089,8 +7531,36 @@ func (ec *executionContext) childFields_Trigger(ctx context.Context, field graph
 		return ec.fieldContext_Trigger_spec(ctx, field)
 	case "status":
 		return ec.fieldContext_Trigger_status(ctx, field)
+	case "broker":
+		return ec.fieldContext_Trigger_broker(ctx, field)
+	case "filterAttributes":
+		return ec.fieldContext_Trigger_filterAttributes(ctx, field)
+	case "subscriber":
+		return ec.fieldContext_Trigger_subscriber(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Trigger", field.Name)
+}
+
+func (ec *executionContext) childFields_TriggerConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_TriggerConnection_edges(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_TriggerConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_TriggerConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type TriggerConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_TriggerEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_TriggerEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_TriggerEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type TriggerEdge", field.Name)
 }
 
 func (ec *executionContext) childFields_TriggerEvent(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -4109,6 +7579,10 @@ func (ec *executionContext) childFields_TriggerSpec(ctx context.Context, field g
 		return ec.fieldContext_TriggerSpec_broker(ctx, field)
 	case "filter":
 		return ec.fieldContext_TriggerSpec_filter(ctx, field)
+	case "filters":
+		return ec.fieldContext_TriggerSpec_filters(ctx, field)
+	case "delivery":
+		return ec.fieldContext_TriggerSpec_delivery(ctx, field)
 	case "port":
 		return ec.fieldContext_TriggerSpec_port(ctx, field)
 	case "path":
@@ -4265,6 +7739,112 @@ func (ec *executionContext) childFields_enabledMappingService(ctx context.Contex
 
 // region    ***************************** args.gotpl *****************************
 
+func (ec *executionContext) field_AssetGroup_assets_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "types",
+		func(ctx context.Context, v any) ([]string, error) {
+			return ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["types"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Asset_files_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "filterExtensions",
+		func(ctx context.Context, v any) ([]string, error) {
+			return ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["filterExtensions"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_ClusterAssetGroup_assets_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "types",
+		func(ctx context.Context, v any) ([]string, error) {
+			return ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["types"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_ClusterAsset_files_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "filterExtensions",
+		func(ctx context.Context, v any) ([]string, error) {
+			return ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["filterExtensions"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_ClusterServiceClass_activated_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_ClusterServiceClass_instances_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_connectApplication_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (ConnectApplicationInput, error) {
+			return ec.unmarshalNConnectApplicationInput2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectApplicationInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg1
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_createApplication_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -4360,6 +7940,14 @@ func (ec *executionContext) field_Mutation_createManyTriggers_args(ctx context.C
 		return nil, err
 	}
 	args["ownerRef"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg3
 	return args, nil
 }
 
@@ -4385,6 +7973,52 @@ func (ec *executionContext) field_Mutation_createNamespace_args(ctx context.Cont
 	return args, nil
 }
 
+func (ec *executionContext) field_Mutation_createServiceBinding_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "serviceBindingName",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["serviceBindingName"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "serviceInstanceName",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["serviceInstanceName"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "parameters",
+		func(ctx context.Context, v any) (map[string]any, error) {
+			return ec.unmarshalOJSON2map(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["parameters"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg4
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_createServiceInstance_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -4404,6 +8038,14 @@ func (ec *executionContext) field_Mutation_createServiceInstance_args(ctx contex
 		return nil, err
 	}
 	args["params"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg2
 	return args, nil
 }
 
@@ -4434,6 +8076,14 @@ func (ec *executionContext) field_Mutation_createTrigger_args(ctx context.Contex
 		return nil, err
 	}
 	args["ownerRef"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg3
 	return args, nil
 }
 
@@ -4473,6 +8123,36 @@ func (ec *executionContext) field_Mutation_deleteFunction_args(ctx context.Conte
 	return args, nil
 }
 
+func (ec *executionContext) field_Mutation_deleteManyTriggers_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "triggerNames",
+		func(ctx context.Context, v any) ([]string, error) {
+			return ec.unmarshalNString2ᚕstringᚄ(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["triggerNames"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg2
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_deleteNamespace_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -4484,6 +8164,36 @@ func (ec *executionContext) field_Mutation_deleteNamespace_args(ctx context.Cont
 		return nil, err
 	}
 	args["name"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_deleteServiceBinding_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "serviceBindingName",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["serviceBindingName"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg2
 	return args, nil
 }
 
@@ -4506,6 +8216,14 @@ func (ec *executionContext) field_Mutation_deleteServiceInstance_args(ctx contex
 		return nil, err
 	}
 	args["namespace"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg2
 	return args, nil
 }
 
@@ -4528,6 +8246,14 @@ func (ec *executionContext) field_Mutation_deleteTrigger_args(ctx context.Contex
 		return nil, err
 	}
 	args["triggerName"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg2
 	return args, nil
 }
 
@@ -4663,6 +8389,60 @@ func (ec *executionContext) field_Query_application_args(ctx context.Context, ra
 	return args, nil
 }
 
+func (ec *executionContext) field_Query_applicationsConnection_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "last",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["last"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "before",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["before"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "filter",
+		func(ctx context.Context, v any) (*ConnectionFilter, error) {
+			return ec.unmarshalOConnectionFilter2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionFilter(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["filter"] = arg4
+	arg5, err := graphql.ProcessArgField(ctx, rawArgs, "orderBy",
+		func(ctx context.Context, v any) (*ConnectionOrder, error) {
+			return ec.unmarshalOConnectionOrder2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionOrder(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["orderBy"] = arg5
+	return args, nil
+}
+
 func (ec *executionContext) field_Query_applications_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -4715,6 +8495,68 @@ func (ec *executionContext) field_Query_broker_args(ctx context.Context, rawArgs
 	return args, nil
 }
 
+func (ec *executionContext) field_Query_brokersConnection_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "last",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["last"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "before",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["before"] = arg4
+	arg5, err := graphql.ProcessArgField(ctx, rawArgs, "filter",
+		func(ctx context.Context, v any) (*ConnectionFilter, error) {
+			return ec.unmarshalOConnectionFilter2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionFilter(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["filter"] = arg5
+	arg6, err := graphql.ProcessArgField(ctx, rawArgs, "orderBy",
+		func(ctx context.Context, v any) (*ConnectionOrder, error) {
+			return ec.unmarshalOConnectionOrder2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionOrder(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["orderBy"] = arg6
+	return args, nil
+}
+
 func (ec *executionContext) field_Query_brokers_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -4729,6 +8571,78 @@ func (ec *executionContext) field_Query_brokers_args(ctx context.Context, rawArg
 	return args, nil
 }
 
+func (ec *executionContext) field_Query_clusterServiceBroker_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "name",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["name"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_clusterServiceBrokers_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "offset",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["offset"] = arg1
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_clusterServiceClass_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "name",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["name"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_clusterServiceClasses_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "offset",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["offset"] = arg1
+	return args, nil
+}
+
 func (ec *executionContext) field_Query_eventActivations_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -4740,6 +8654,28 @@ func (ec *executionContext) field_Query_eventActivations_args(ctx context.Contex
 		return nil, err
 	}
 	args["namespace"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_eventTypes_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "application",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["application"] = arg1
 	return args, nil
 }
 
@@ -4837,6 +8773,76 @@ func (ec *executionContext) field_Query_namespace_args(ctx context.Context, rawA
 	return args, nil
 }
 
+func (ec *executionContext) field_Query_namespacesConnection_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "withSystemNamespaces",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["withSystemNamespaces"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "withInactiveStatus",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["withInactiveStatus"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "last",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["last"] = arg4
+	arg5, err := graphql.ProcessArgField(ctx, rawArgs, "before",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["before"] = arg5
+	arg6, err := graphql.ProcessArgField(ctx, rawArgs, "filter",
+		func(ctx context.Context, v any) (*ConnectionFilter, error) {
+			return ec.unmarshalOConnectionFilter2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionFilter(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["filter"] = arg6
+	arg7, err := graphql.ProcessArgField(ctx, rawArgs, "orderBy",
+		func(ctx context.Context, v any) (*ConnectionOrder, error) {
+			return ec.unmarshalOConnectionOrder2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionOrder(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["orderBy"] = arg7
+	return args, nil
+}
+
 func (ec *executionContext) field_Query_namespaces_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -4856,6 +8862,132 @@ func (ec *executionContext) field_Query_namespaces_args(ctx context.Context, raw
 		return nil, err
 	}
 	args["withInactiveStatus"] = arg1
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_serviceBindingUsage_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "name",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["name"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg1
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_serviceBindingUsages_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "resourceKind",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["resourceKind"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "resourceName",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["resourceName"] = arg2
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_serviceBinding_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "name",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["name"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg1
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_serviceBroker_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "name",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["name"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg1
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_serviceBrokers_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "offset",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["offset"] = arg2
 	return args, nil
 }
 
@@ -4933,6 +9065,68 @@ func (ec *executionContext) field_Query_serviceInstance_args(ctx context.Context
 	return args, nil
 }
 
+func (ec *executionContext) field_Query_serviceInstancesConnection_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "last",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["last"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "before",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["before"] = arg4
+	arg5, err := graphql.ProcessArgField(ctx, rawArgs, "filter",
+		func(ctx context.Context, v any) (*ConnectionFilter, error) {
+			return ec.unmarshalOConnectionFilter2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionFilter(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["filter"] = arg5
+	arg6, err := graphql.ProcessArgField(ctx, rawArgs, "orderBy",
+		func(ctx context.Context, v any) (*ConnectionOrder, error) {
+			return ec.unmarshalOConnectionOrder2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionOrder(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["orderBy"] = arg6
+	return args, nil
+}
+
 func (ec *executionContext) field_Query_serviceInstances_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -4968,6 +9162,68 @@ func (ec *executionContext) field_Query_serviceInstances_args(ctx context.Contex
 		return nil, err
 	}
 	args["status"] = arg3
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_triggersConnection_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "last",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["last"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "before",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["before"] = arg4
+	arg5, err := graphql.ProcessArgField(ctx, rawArgs, "filter",
+		func(ctx context.Context, v any) (*ConnectionFilter, error) {
+			return ec.unmarshalOConnectionFilter2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionFilter(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["filter"] = arg5
+	arg6, err := graphql.ProcessArgField(ctx, rawArgs, "orderBy",
+		func(ctx context.Context, v any) (*ConnectionOrder, error) {
+			return ec.unmarshalOConnectionOrder2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionOrder(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["orderBy"] = arg6
 	return args, nil
 }
 
@@ -5048,6 +9304,34 @@ func (ec *executionContext) field_Subscription_namespaceEvent_args(ctx context.C
 		return nil, err
 	}
 	args["withSystemNamespaces"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Subscription_serviceBindingEvent_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Subscription_serviceBrokerEvent_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
 	return args, nil
 }
 
@@ -5375,6 +9659,180 @@ func (ec *executionContext) fieldContext_Application_compassMetadata(_ context.C
 		IsResolver: true,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_compassMetadata(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Application_eventTypes(ctx context.Context, field graphql.CollectedField, obj *v1alpha1.Application) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Application_eventTypes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Application().EventTypes(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []EventType) graphql.Marshaler {
+			return ec.marshalOEventType2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐEventTypeᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Application_eventTypes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Application",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_EventType(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ApplicationConnection_edges(ctx context.Context, field graphql.CollectedField, obj *ApplicationConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ApplicationConnection_edges(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Edges, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []ApplicationEdge) graphql.Marshaler {
+			return ec.marshalNApplicationEdge2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐApplicationEdgeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ApplicationConnection_edges(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ApplicationConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ApplicationEdge(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ApplicationConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *ApplicationConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ApplicationConnection_pageInfo(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PageInfo, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *PageInfo) graphql.Marshaler {
+			return ec.marshalNPageInfo2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐPageInfo(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ApplicationConnection_pageInfo(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ApplicationConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PageInfo(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ApplicationConnection_totalCount(ctx context.Context, field graphql.CollectedField, obj *ApplicationConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ApplicationConnection_totalCount(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TotalCount, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ApplicationConnection_totalCount(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ApplicationConnection", field, false, false, "Int")
+}
+
+func (ec *executionContext) _ApplicationEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *ApplicationEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ApplicationEdge_cursor(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Cursor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ApplicationEdge_cursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ApplicationEdge", field, false, false, "String")
+}
+
+func (ec *executionContext) _ApplicationEdge_node(ctx context.Context, field graphql.CollectedField, obj *ApplicationEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ApplicationEdge_node(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Node, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1alpha1.Application) graphql.Marshaler {
+			return ec.marshalNApplication2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋapplicationconnectorᚋv1alpha1ᚐApplication(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ApplicationEdge_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ApplicationEdge",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Application(ctx, field)
 		},
 	}
 	return fc, nil
@@ -5812,6 +10270,526 @@ func (ec *executionContext) fieldContext_ApplicationService_entries(_ context.Co
 	return fc, nil
 }
 
+func (ec *executionContext) _Asset_name(ctx context.Context, field graphql.CollectedField, obj *v1beta1.Asset) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Asset_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Asset_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Asset", field, false, false, "String")
+}
+
+func (ec *executionContext) _Asset_namespace(ctx context.Context, field graphql.CollectedField, obj *v1beta1.Asset) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Asset_namespace(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Namespace, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Asset_namespace(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Asset", field, false, false, "String")
+}
+
+func (ec *executionContext) _Asset_parameters(ctx context.Context, field graphql.CollectedField, obj *v1beta1.Asset) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Asset_parameters(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Asset().Parameters(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return ec.marshalNJSON2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Asset_parameters(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Asset", field, true, true, "JSON")
+}
+
+func (ec *executionContext) _Asset_type(ctx context.Context, field graphql.CollectedField, obj *v1beta1.Asset) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Asset_type(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Asset().Type(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Asset_type(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Asset", field, true, true, "String")
+}
+
+func (ec *executionContext) _Asset_files(ctx context.Context, field graphql.CollectedField, obj *v1beta1.Asset) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Asset_files(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Asset().Files(ctx, obj, fc.Args["filterExtensions"].([]string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []File) graphql.Marshaler {
+			return ec.marshalNFile2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐFileᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Asset_files(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Asset",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_File(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Asset_files_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Asset_status(ctx context.Context, field graphql.CollectedField, obj *v1beta1.Asset) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Asset_status(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Status, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v v1beta1.AssetStatus) graphql.Marshaler {
+			return ec.marshalNAssetStatus2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐAssetStatus(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Asset_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Asset",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_AssetStatus(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Asset_displayName(ctx context.Context, field graphql.CollectedField, obj *v1beta1.Asset) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Asset_displayName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Asset().DisplayName(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Asset_displayName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Asset", field, true, true, "String")
+}
+
+func (ec *executionContext) _AssetGroup_name(ctx context.Context, field graphql.CollectedField, obj *v1beta1.AssetGroup) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AssetGroup_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AssetGroup_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AssetGroup", field, false, false, "String")
+}
+
+func (ec *executionContext) _AssetGroup_namespace(ctx context.Context, field graphql.CollectedField, obj *v1beta1.AssetGroup) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AssetGroup_namespace(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Namespace, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AssetGroup_namespace(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AssetGroup", field, false, false, "String")
+}
+
+func (ec *executionContext) _AssetGroup_groupName(ctx context.Context, field graphql.CollectedField, obj *v1beta1.AssetGroup) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AssetGroup_groupName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.AssetGroup().GroupName(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AssetGroup_groupName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AssetGroup", field, true, true, "String")
+}
+
+func (ec *executionContext) _AssetGroup_assets(ctx context.Context, field graphql.CollectedField, obj *v1beta1.AssetGroup) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AssetGroup_assets(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.AssetGroup().Assets(ctx, obj, fc.Args["types"].([]string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v1beta1.Asset) graphql.Marshaler {
+			return ec.marshalNAsset2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐAssetᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AssetGroup_assets(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "AssetGroup",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Asset(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_AssetGroup_assets_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _AssetGroup_displayName(ctx context.Context, field graphql.CollectedField, obj *v1beta1.AssetGroup) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AssetGroup_displayName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.AssetGroup().DisplayName(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AssetGroup_displayName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AssetGroup", field, true, true, "String")
+}
+
+func (ec *executionContext) _AssetGroup_description(ctx context.Context, field graphql.CollectedField, obj *v1beta1.AssetGroup) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AssetGroup_description(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.AssetGroup().Description(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AssetGroup_description(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AssetGroup", field, true, true, "String")
+}
+
+func (ec *executionContext) _AssetGroup_status(ctx context.Context, field graphql.CollectedField, obj *v1beta1.AssetGroup) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AssetGroup_status(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Status, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v v1beta1.AssetGroupStatus) graphql.Marshaler {
+			return ec.marshalNAssetGroupStatus2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐAssetGroupStatus(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AssetGroup_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "AssetGroup",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_AssetGroupStatus(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _AssetGroupStatus_phase(ctx context.Context, field graphql.CollectedField, obj *v1beta1.AssetGroupStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AssetGroupStatus_phase(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.AssetGroupStatus().Phase(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v AssetGroupPhaseType) graphql.Marshaler {
+			return ec.marshalNAssetGroupPhaseType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐAssetGroupPhaseType(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AssetGroupStatus_phase(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AssetGroupStatus", field, true, true, "AssetGroupPhaseType")
+}
+
+func (ec *executionContext) _AssetGroupStatus_reason(ctx context.Context, field graphql.CollectedField, obj *v1beta1.AssetGroupStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AssetGroupStatus_reason(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Reason, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AssetGroupStatus_reason(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AssetGroupStatus", field, false, false, "String")
+}
+
+func (ec *executionContext) _AssetGroupStatus_message(ctx context.Context, field graphql.CollectedField, obj *v1beta1.AssetGroupStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AssetGroupStatus_message(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Message, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AssetGroupStatus_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AssetGroupStatus", field, false, false, "String")
+}
+
+func (ec *executionContext) _AssetStatus_phase(ctx context.Context, field graphql.CollectedField, obj *v1beta1.AssetStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AssetStatus_phase(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.AssetStatus().Phase(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v AssetPhaseType) graphql.Marshaler {
+			return ec.marshalNAssetPhaseType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐAssetPhaseType(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AssetStatus_phase(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AssetStatus", field, true, true, "AssetPhaseType")
+}
+
+func (ec *executionContext) _AssetStatus_reason(ctx context.Context, field graphql.CollectedField, obj *v1beta1.AssetStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AssetStatus_reason(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Reason, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AssetStatus_reason(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AssetStatus", field, false, false, "String")
+}
+
+func (ec *executionContext) _AssetStatus_message(ctx context.Context, field graphql.CollectedField, obj *v1beta1.AssetStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AssetStatus_message(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Message, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AssetStatus_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AssetStatus", field, false, false, "String")
+}
+
 func (ec *executionContext) _Broker_name(ctx context.Context, field graphql.CollectedField, obj *v11.Broker) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -6060,6 +11038,180 @@ func (ec *executionContext) fieldContext_Broker_triggers(_ context.Context, fiel
 	return fc, nil
 }
 
+func (ec *executionContext) _Broker_delivery(ctx context.Context, field graphql.CollectedField, obj *v11.Broker) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Broker_delivery(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Broker().Delivery(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v12.DeliverySpec) graphql.Marshaler {
+			return ec.marshalODelivery2ᚖknativeᚗdevᚋeventingᚋpkgᚋapisᚋduckᚋv1ᚐDeliverySpec(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Broker_delivery(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Broker",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Delivery(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _BrokerConnection_edges(ctx context.Context, field graphql.CollectedField, obj *BrokerConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BrokerConnection_edges(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Edges, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []BrokerEdge) graphql.Marshaler {
+			return ec.marshalNBrokerEdge2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐBrokerEdgeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BrokerConnection_edges(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "BrokerConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_BrokerEdge(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _BrokerConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *BrokerConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BrokerConnection_pageInfo(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PageInfo, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *PageInfo) graphql.Marshaler {
+			return ec.marshalNPageInfo2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐPageInfo(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BrokerConnection_pageInfo(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "BrokerConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PageInfo(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _BrokerConnection_totalCount(ctx context.Context, field graphql.CollectedField, obj *BrokerConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BrokerConnection_totalCount(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TotalCount, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BrokerConnection_totalCount(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BrokerConnection", field, false, false, "Int")
+}
+
+func (ec *executionContext) _BrokerEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *BrokerEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BrokerEdge_cursor(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Cursor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BrokerEdge_cursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BrokerEdge", field, false, false, "String")
+}
+
+func (ec *executionContext) _BrokerEdge_node(ctx context.Context, field graphql.CollectedField, obj *BrokerEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BrokerEdge_node(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Node, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v11.Broker) graphql.Marshaler {
+			return ec.marshalNBroker2ᚖknativeᚗdevᚋeventingᚋpkgᚋapisᚋeventingᚋv1ᚐBroker(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BrokerEdge_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "BrokerEdge",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Broker(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _BrokerEvent_type(ctx context.Context, field graphql.CollectedField, obj *BrokerEvent) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -6110,6 +11262,1142 @@ func (ec *executionContext) fieldContext_BrokerEvent_broker(_ context.Context, f
 		IsResolver: false,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_Broker(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ClusterAsset_name(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ClusterAsset) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterAsset_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterAsset_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterAsset", field, false, false, "String")
+}
+
+func (ec *executionContext) _ClusterAsset_parameters(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ClusterAsset) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterAsset_parameters(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterAsset().Parameters(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return ec.marshalNJSON2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterAsset_parameters(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterAsset", field, true, true, "JSON")
+}
+
+func (ec *executionContext) _ClusterAsset_type(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ClusterAsset) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterAsset_type(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterAsset().Type(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterAsset_type(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterAsset", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterAsset_files(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ClusterAsset) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterAsset_files(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.ClusterAsset().Files(ctx, obj, fc.Args["filterExtensions"].([]string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []File) graphql.Marshaler {
+			return ec.marshalNFile2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐFileᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterAsset_files(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ClusterAsset",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_File(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_ClusterAsset_files_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ClusterAsset_status(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ClusterAsset) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterAsset_status(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Status, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v v1beta1.AssetStatus) graphql.Marshaler {
+			return ec.marshalNAssetStatus2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐAssetStatus(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterAsset_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ClusterAsset",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_AssetStatus(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ClusterAsset_displayName(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ClusterAsset) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterAsset_displayName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterAsset().DisplayName(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterAsset_displayName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterAsset", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterAssetGroup_name(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ClusterAssetGroup) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterAssetGroup_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterAssetGroup_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterAssetGroup", field, false, false, "String")
+}
+
+func (ec *executionContext) _ClusterAssetGroup_groupName(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ClusterAssetGroup) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterAssetGroup_groupName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterAssetGroup().GroupName(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterAssetGroup_groupName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterAssetGroup", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterAssetGroup_assets(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ClusterAssetGroup) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterAssetGroup_assets(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.ClusterAssetGroup().Assets(ctx, obj, fc.Args["types"].([]string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v1beta1.ClusterAsset) graphql.Marshaler {
+			return ec.marshalNClusterAsset2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐClusterAssetᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterAssetGroup_assets(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ClusterAssetGroup",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ClusterAsset(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_ClusterAssetGroup_assets_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ClusterAssetGroup_displayName(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ClusterAssetGroup) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterAssetGroup_displayName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterAssetGroup().DisplayName(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterAssetGroup_displayName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterAssetGroup", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterAssetGroup_description(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ClusterAssetGroup) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterAssetGroup_description(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterAssetGroup().Description(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterAssetGroup_description(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterAssetGroup", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterAssetGroup_status(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ClusterAssetGroup) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterAssetGroup_status(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Status, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v v1beta1.AssetGroupStatus) graphql.Marshaler {
+			return ec.marshalNAssetGroupStatus2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐAssetGroupStatus(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterAssetGroup_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ClusterAssetGroup",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_AssetGroupStatus(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ClusterServiceBroker_name(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceBroker) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceBroker_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceBroker_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServiceBroker", field, false, false, "String")
+}
+
+func (ec *executionContext) _ClusterServiceBroker_status(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceBroker) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceBroker_status(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServiceBroker().Status(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ServiceBrokerStatus) graphql.Marshaler {
+			return ec.marshalNServiceBrokerStatus2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBrokerStatus(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceBroker_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ClusterServiceBroker",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBrokerStatus(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ClusterServiceBroker_creationTimestamp(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceBroker) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceBroker_creationTimestamp(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CreationTimestamp, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v v1.Time) graphql.Marshaler {
+			return ec.marshalNTimestamp2k8sᚗioᚋapimachineryᚋpkgᚋapisᚋmetaᚋv1ᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceBroker_creationTimestamp(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServiceBroker", field, false, false, "Timestamp")
+}
+
+func (ec *executionContext) _ClusterServiceBroker_url(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceBroker) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceBroker_url(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServiceBroker().URL(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceBroker_url(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServiceBroker", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterServiceBroker_labels(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceBroker) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceBroker_labels(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServiceBroker().Labels(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]string) graphql.Marshaler {
+			return ec.marshalNLabels2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceBroker_labels(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServiceBroker", field, true, true, "Labels")
+}
+
+func (ec *executionContext) _ClusterServiceBrokerEvent_type(ctx context.Context, field graphql.CollectedField, obj *ClusterServiceBrokerEvent) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceBrokerEvent_type(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Type, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v k8s.EventType) graphql.Marshaler {
+			return ec.marshalNSubscriptionEventType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚐEventType(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceBrokerEvent_type(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServiceBrokerEvent", field, false, false, "SubscriptionEventType")
+}
+
+func (ec *executionContext) _ClusterServiceBrokerEvent_clusterServiceBroker(ctx context.Context, field graphql.CollectedField, obj *ClusterServiceBrokerEvent) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceBrokerEvent_clusterServiceBroker(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ClusterServiceBroker, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ClusterServiceBroker) graphql.Marshaler {
+			return ec.marshalNClusterServiceBroker2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServiceBroker(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceBrokerEvent_clusterServiceBroker(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ClusterServiceBrokerEvent",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ClusterServiceBroker(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ClusterServiceClass_name(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceClass_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceClass_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServiceClass", field, false, false, "String")
+}
+
+func (ec *executionContext) _ClusterServiceClass_externalName(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceClass_externalName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServiceClass().ExternalName(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceClass_externalName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServiceClass", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterServiceClass_displayName(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceClass_displayName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServiceClass().DisplayName(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceClass_displayName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServiceClass", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterServiceClass_creationTimestamp(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceClass_creationTimestamp(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CreationTimestamp, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v v1.Time) graphql.Marshaler {
+			return ec.marshalNTimestamp2k8sᚗioᚋapimachineryᚋpkgᚋapisᚋmetaᚋv1ᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceClass_creationTimestamp(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServiceClass", field, false, false, "Timestamp")
+}
+
+func (ec *executionContext) _ClusterServiceClass_description(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceClass_description(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServiceClass().Description(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceClass_description(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServiceClass", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterServiceClass_longDescription(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceClass_longDescription(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServiceClass().LongDescription(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceClass_longDescription(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServiceClass", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterServiceClass_imageUrl(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceClass_imageUrl(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServiceClass().ImageURL(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceClass_imageUrl(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServiceClass", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterServiceClass_documentationUrl(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceClass_documentationUrl(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServiceClass().DocumentationURL(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceClass_documentationUrl(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServiceClass", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterServiceClass_supportUrl(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceClass_supportUrl(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServiceClass().SupportURL(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceClass_supportUrl(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServiceClass", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterServiceClass_providerDisplayName(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceClass_providerDisplayName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServiceClass().ProviderDisplayName(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceClass_providerDisplayName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServiceClass", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterServiceClass_tags(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceClass_tags(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServiceClass().Tags(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceClass_tags(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServiceClass", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterServiceClass_labels(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceClass_labels(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServiceClass().Labels(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]string) graphql.Marshaler {
+			return ec.marshalNLabels2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceClass_labels(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServiceClass", field, true, true, "Labels")
+}
+
+func (ec *executionContext) _ClusterServiceClass_plans(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceClass_plans(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServiceClass().Plans(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v1beta11.ClusterServicePlan) graphql.Marshaler {
+			return ec.marshalNClusterServicePlan2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServicePlanᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceClass_plans(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ClusterServiceClass",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ClusterServicePlan(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ClusterServiceClass_activated(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceClass_activated(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.ClusterServiceClass().Activated(ctx, obj, fc.Args["namespace"].(*string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceClass_activated(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ClusterServiceClass",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return nil, errors.New("field of type Boolean does not have child fields")
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_ClusterServiceClass_activated_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ClusterServiceClass_instances(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceClass_instances(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.ClusterServiceClass().Instances(ctx, obj, fc.Args["namespace"].(*string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v1beta11.ServiceInstance) graphql.Marshaler {
+			return ec.marshalNServiceInstance2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceInstanceᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceClass_instances(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ClusterServiceClass",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceInstance(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_ClusterServiceClass_instances_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ClusterServiceClass_clusterAssetGroup(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServiceClass_clusterAssetGroup(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServiceClass().ClusterAssetGroup(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta1.ClusterAssetGroup) graphql.Marshaler {
+			return ec.marshalOClusterAssetGroup2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐClusterAssetGroup(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServiceClass_clusterAssetGroup(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ClusterServiceClass",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ClusterAssetGroup(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ClusterServicePlan_name(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServicePlan) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServicePlan_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServicePlan_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServicePlan", field, false, false, "String")
+}
+
+func (ec *executionContext) _ClusterServicePlan_displayName(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServicePlan) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServicePlan_displayName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServicePlan().DisplayName(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServicePlan_displayName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServicePlan", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterServicePlan_externalName(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServicePlan) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServicePlan_externalName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServicePlan().ExternalName(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServicePlan_externalName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServicePlan", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterServicePlan_description(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServicePlan) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServicePlan_description(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServicePlan().Description(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServicePlan_description(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServicePlan", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterServicePlan_relatedClusterServiceClassName(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServicePlan) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServicePlan_relatedClusterServiceClassName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServicePlan().RelatedClusterServiceClassName(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServicePlan_relatedClusterServiceClassName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServicePlan", field, true, true, "String")
+}
+
+func (ec *executionContext) _ClusterServicePlan_instanceCreateParameterSchema(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServicePlan) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServicePlan_instanceCreateParameterSchema(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServicePlan().InstanceCreateParameterSchema(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return ec.marshalOJSON2map(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServicePlan_instanceCreateParameterSchema(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServicePlan", field, true, true, "JSON")
+}
+
+func (ec *executionContext) _ClusterServicePlan_bindingCreateParameterSchema(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServicePlan) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServicePlan_bindingCreateParameterSchema(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServicePlan().BindingCreateParameterSchema(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return ec.marshalOJSON2map(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServicePlan_bindingCreateParameterSchema(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterServicePlan", field, true, true, "JSON")
+}
+
+func (ec *executionContext) _ClusterServicePlan_clusterAssetGroup(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ClusterServicePlan) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterServicePlan_clusterAssetGroup(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ClusterServicePlan().ClusterAssetGroup(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta1.ClusterAssetGroup) graphql.Marshaler {
+			return ec.marshalOClusterAssetGroup2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐClusterAssetGroup(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterServicePlan_clusterAssetGroup(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ClusterServicePlan",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ClusterAssetGroup(ctx, field)
 		},
 	}
 	return fc, nil
@@ -6230,6 +12518,277 @@ func (ec *executionContext) fieldContext_Condition_lastTransitionTime(_ context.
 	return graphql.NewScalarFieldContext("Condition", field, true, true, "Timestamp")
 }
 
+func (ec *executionContext) _ConnectApplicationOutput_application(ctx context.Context, field graphql.CollectedField, obj *ConnectApplicationOutput) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ConnectApplicationOutput_application(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Application, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ConnectApplicationOutput_application(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ConnectApplicationOutput", field, false, false, "String")
+}
+
+func (ec *executionContext) _ConnectApplicationOutput_namespace(ctx context.Context, field graphql.CollectedField, obj *ConnectApplicationOutput) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ConnectApplicationOutput_namespace(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Namespace, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ConnectApplicationOutput_namespace(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ConnectApplicationOutput", field, false, false, "String")
+}
+
+func (ec *executionContext) _ConnectApplicationOutput_objects(ctx context.Context, field graphql.CollectedField, obj *ConnectApplicationOutput) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ConnectApplicationOutput_objects(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Objects, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []ConnectedObject) graphql.Marshaler {
+			return ec.marshalNConnectedObject2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectedObjectᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ConnectApplicationOutput_objects(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ConnectApplicationOutput",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ConnectedObject(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ConnectApplicationOutput_path(ctx context.Context, field graphql.CollectedField, obj *ConnectApplicationOutput) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ConnectApplicationOutput_path(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ConnectApplicationOutput().Path(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *eventmesh.Path) graphql.Marshaler {
+			return ec.marshalOMeshPath2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋeventmeshᚐPath(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ConnectApplicationOutput_path(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ConnectApplicationOutput",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_MeshPath(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ConnectedObject_kind(ctx context.Context, field graphql.CollectedField, obj *ConnectedObject) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ConnectedObject_kind(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Kind, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ConnectedObject_kind(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ConnectedObject", field, false, false, "String")
+}
+
+func (ec *executionContext) _ConnectedObject_namespace(ctx context.Context, field graphql.CollectedField, obj *ConnectedObject) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ConnectedObject_namespace(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Namespace, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ConnectedObject_namespace(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ConnectedObject", field, false, false, "String")
+}
+
+func (ec *executionContext) _ConnectedObject_name(ctx context.Context, field graphql.CollectedField, obj *ConnectedObject) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ConnectedObject_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ConnectedObject_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ConnectedObject", field, false, false, "String")
+}
+
+func (ec *executionContext) _ConnectedObject_outcome(ctx context.Context, field graphql.CollectedField, obj *ConnectedObject) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ConnectedObject_outcome(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Outcome, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v ConnectOutcome) graphql.Marshaler {
+			return ec.marshalNConnectOutcome2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectOutcome(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ConnectedObject_outcome(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ConnectedObject", field, false, false, "ConnectOutcome")
+}
+
+func (ec *executionContext) _CreateServiceBindingOutput_name(ctx context.Context, field graphql.CollectedField, obj *CreateServiceBindingOutput) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CreateServiceBindingOutput_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CreateServiceBindingOutput_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CreateServiceBindingOutput", field, false, false, "String")
+}
+
+func (ec *executionContext) _CreateServiceBindingOutput_serviceInstanceName(ctx context.Context, field graphql.CollectedField, obj *CreateServiceBindingOutput) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CreateServiceBindingOutput_serviceInstanceName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ServiceInstanceName, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CreateServiceBindingOutput_serviceInstanceName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CreateServiceBindingOutput", field, false, false, "String")
+}
+
+func (ec *executionContext) _CreateServiceBindingOutput_namespace(ctx context.Context, field graphql.CollectedField, obj *CreateServiceBindingOutput) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CreateServiceBindingOutput_namespace(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Namespace, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CreateServiceBindingOutput_namespace(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CreateServiceBindingOutput", field, false, false, "String")
+}
+
 func (ec *executionContext) _DeleteApplicationOutput_name(ctx context.Context, field graphql.CollectedField, obj *DeleteApplicationOutput) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -6251,6 +12810,176 @@ func (ec *executionContext) _DeleteApplicationOutput_name(ctx context.Context, f
 }
 func (ec *executionContext) fieldContext_DeleteApplicationOutput_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("DeleteApplicationOutput", field, false, false, "String")
+}
+
+func (ec *executionContext) _DeleteServiceBindingOutput_name(ctx context.Context, field graphql.CollectedField, obj *DeleteServiceBindingOutput) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DeleteServiceBindingOutput_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DeleteServiceBindingOutput_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DeleteServiceBindingOutput", field, false, false, "String")
+}
+
+func (ec *executionContext) _DeleteServiceBindingOutput_namespace(ctx context.Context, field graphql.CollectedField, obj *DeleteServiceBindingOutput) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DeleteServiceBindingOutput_namespace(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Namespace, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DeleteServiceBindingOutput_namespace(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DeleteServiceBindingOutput", field, false, false, "String")
+}
+
+func (ec *executionContext) _Delivery_retry(ctx context.Context, field graphql.CollectedField, obj *v12.DeliverySpec) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Delivery_retry(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Retry, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int32) graphql.Marshaler {
+			return ec.marshalOInt2ᚖint32(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Delivery_retry(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Delivery", field, false, false, "Int")
+}
+
+func (ec *executionContext) _Delivery_backoffPolicy(ctx context.Context, field graphql.CollectedField, obj *v12.DeliverySpec) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Delivery_backoffPolicy(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.BackoffPolicy, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v12.BackoffPolicyType) graphql.Marshaler {
+			return ec.marshalOBackoffPolicy2ᚖknativeᚗdevᚋeventingᚋpkgᚋapisᚋduckᚋv1ᚐBackoffPolicyType(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Delivery_backoffPolicy(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Delivery", field, false, false, "BackoffPolicy")
+}
+
+func (ec *executionContext) _Delivery_backoffDelay(ctx context.Context, field graphql.CollectedField, obj *v12.DeliverySpec) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Delivery_backoffDelay(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.BackoffDelay, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Delivery_backoffDelay(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Delivery", field, false, false, "String")
+}
+
+func (ec *executionContext) _Delivery_timeout(ctx context.Context, field graphql.CollectedField, obj *v12.DeliverySpec) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Delivery_timeout(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Timeout, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Delivery_timeout(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Delivery", field, false, false, "String")
+}
+
+func (ec *executionContext) _Delivery_deadLetterSink(ctx context.Context, field graphql.CollectedField, obj *v12.DeliverySpec) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Delivery_deadLetterSink(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.DeadLetterSink, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v14.Destination) graphql.Marshaler {
+			return ec.marshalOSubscriber2ᚖknativeᚗdevᚋpkgᚋapisᚋduckᚋv1ᚐDestination(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Delivery_deadLetterSink(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Delivery",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Subscriber(ctx, field)
+		},
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _EnabledApplicationService_id(ctx context.Context, field graphql.CollectedField, obj *EnabledApplicationService) (ret graphql.Marshaler) {
@@ -6320,6 +13049,29 @@ func (ec *executionContext) _EnabledApplicationService_exist(ctx context.Context
 }
 func (ec *executionContext) fieldContext_EnabledApplicationService_exist(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("EnabledApplicationService", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _EnvPrefix_name(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.EnvPrefix) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_EnvPrefix_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_EnvPrefix_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("EnvPrefix", field, false, false, "String")
 }
 
 func (ec *executionContext) _EventActivation_name(ctx context.Context, field graphql.CollectedField, obj *v1alpha1.EventActivation) (ret graphql.Marshaler) {
@@ -6515,6 +13267,190 @@ func (ec *executionContext) fieldContext_EventActivationEvent_schema(_ context.C
 	return graphql.NewScalarFieldContext("EventActivationEvent", field, false, false, "JSON")
 }
 
+func (ec *executionContext) _EventType_application(ctx context.Context, field graphql.CollectedField, obj *EventType) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_EventType_application(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Application, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_EventType_application(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("EventType", field, false, false, "String")
+}
+
+func (ec *executionContext) _EventType_service(ctx context.Context, field graphql.CollectedField, obj *EventType) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_EventType_service(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Service, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_EventType_service(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("EventType", field, false, false, "String")
+}
+
+func (ec *executionContext) _EventType_type(ctx context.Context, field graphql.CollectedField, obj *EventType) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_EventType_type(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Type, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_EventType_type(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("EventType", field, false, false, "String")
+}
+
+func (ec *executionContext) _EventType_version(ctx context.Context, field graphql.CollectedField, obj *EventType) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_EventType_version(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Version, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_EventType_version(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("EventType", field, false, false, "String")
+}
+
+func (ec *executionContext) _EventType_description(ctx context.Context, field graphql.CollectedField, obj *EventType) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_EventType_description(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Description, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_EventType_description(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("EventType", field, false, false, "String")
+}
+
+func (ec *executionContext) _EventType_schema(ctx context.Context, field graphql.CollectedField, obj *EventType) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_EventType_schema(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Schema, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return ec.marshalNJSON2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_EventType_schema(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("EventType", field, false, false, "JSON")
+}
+
+func (ec *executionContext) _File_url(ctx context.Context, field graphql.CollectedField, obj *File) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_File_url(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.URL, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_File_url(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("File", field, false, false, "String")
+}
+
+func (ec *executionContext) _File_metadata(ctx context.Context, field graphql.CollectedField, obj *File) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_File_metadata(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Metadata, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return ec.marshalNJSON2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_File_metadata(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("File", field, false, false, "JSON")
+}
+
 func (ec *executionContext) _Function_name(ctx context.Context, field graphql.CollectedField, obj *v1alpha11.Function) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -6665,7 +13601,7 @@ func (ec *executionContext) _Function_env(ctx context.Context, field graphql.Col
 			return ec.Resolvers.Function().Env(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []v12.EnvVar) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v []v13.EnvVar) graphql.Marshaler {
 			return ec.marshalNFunctionEnv2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐEnvVarᚄ(ctx, selections, v)
 		},
 		true,
@@ -6905,7 +13841,7 @@ func (ec *executionContext) fieldContext_Function_status(_ context.Context, fiel
 	return fc, nil
 }
 
-func (ec *executionContext) _FunctionEnv_name(ctx context.Context, field graphql.CollectedField, obj *v12.EnvVar) (ret graphql.Marshaler) {
+func (ec *executionContext) _FunctionEnv_name(ctx context.Context, field graphql.CollectedField, obj *v13.EnvVar) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -6928,7 +13864,7 @@ func (ec *executionContext) fieldContext_FunctionEnv_name(_ context.Context, fie
 	return graphql.NewScalarFieldContext("FunctionEnv", field, false, false, "String")
 }
 
-func (ec *executionContext) _FunctionEnv_value(ctx context.Context, field graphql.CollectedField, obj *v12.EnvVar) (ret graphql.Marshaler) {
+func (ec *executionContext) _FunctionEnv_value(ctx context.Context, field graphql.CollectedField, obj *v13.EnvVar) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -6951,7 +13887,7 @@ func (ec *executionContext) fieldContext_FunctionEnv_value(_ context.Context, fi
 	return graphql.NewScalarFieldContext("FunctionEnv", field, false, false, "String")
 }
 
-func (ec *executionContext) _FunctionEnv_valueFrom(ctx context.Context, field graphql.CollectedField, obj *v12.EnvVar) (ret graphql.Marshaler) {
+func (ec *executionContext) _FunctionEnv_valueFrom(ctx context.Context, field graphql.CollectedField, obj *v13.EnvVar) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -7367,6 +14303,52 @@ func (ec *executionContext) _FunctionStatus_message(ctx context.Context, field g
 }
 func (ec *executionContext) fieldContext_FunctionStatus_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("FunctionStatus", field, false, false, "String")
+}
+
+func (ec *executionContext) _LocalObjectReference_kind(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.LocalReferenceByKindAndName) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_LocalObjectReference_kind(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Kind, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_LocalObjectReference_kind(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("LocalObjectReference", field, false, false, "String")
+}
+
+func (ec *executionContext) _LocalObjectReference_name(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.LocalReferenceByKindAndName) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_LocalObjectReference_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_LocalObjectReference_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("LocalObjectReference", field, false, false, "String")
 }
 
 func (ec *executionContext) _MeshObject_kind(ctx context.Context, field graphql.CollectedField, obj *eventmesh.StageObject) (ret graphql.Marshaler) {
@@ -8038,10 +15020,10 @@ func (ec *executionContext) _Mutation_createServiceInstance(ctx context.Context,
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Mutation().CreateServiceInstance(ctx, fc.Args["namespace"].(string), fc.Args["params"].(ServiceInstanceCreateInput))
+			return ec.Resolvers.Mutation().CreateServiceInstance(ctx, fc.Args["namespace"].(string), fc.Args["params"].(ServiceInstanceCreateInput), fc.Args["dryRun"].(*bool))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v1beta1.ServiceInstance) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ServiceInstance) graphql.Marshaler {
 			return ec.marshalOServiceInstance2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceInstance(ctx, selections, v)
 		},
 		true,
@@ -8082,10 +15064,10 @@ func (ec *executionContext) _Mutation_deleteServiceInstance(ctx context.Context,
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Mutation().DeleteServiceInstance(ctx, fc.Args["name"].(string), fc.Args["namespace"].(string))
+			return ec.Resolvers.Mutation().DeleteServiceInstance(ctx, fc.Args["name"].(string), fc.Args["namespace"].(string), fc.Args["dryRun"].(*bool))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v1beta1.ServiceInstance) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ServiceInstance) graphql.Marshaler {
 			return ec.marshalOServiceInstance2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceInstance(ctx, selections, v)
 		},
 		true,
@@ -8116,6 +15098,94 @@ func (ec *executionContext) fieldContext_Mutation_deleteServiceInstance(ctx cont
 	return fc, nil
 }
 
+func (ec *executionContext) _Mutation_createServiceBinding(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_createServiceBinding(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().CreateServiceBinding(ctx, fc.Args["serviceBindingName"].(*string), fc.Args["serviceInstanceName"].(string), fc.Args["namespace"].(string), fc.Args["parameters"].(map[string]any), fc.Args["dryRun"].(*bool))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *CreateServiceBindingOutput) graphql.Marshaler {
+			return ec.marshalOCreateServiceBindingOutput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐCreateServiceBindingOutput(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_createServiceBinding(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_CreateServiceBindingOutput(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_createServiceBinding_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_deleteServiceBinding(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_deleteServiceBinding(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().DeleteServiceBinding(ctx, fc.Args["serviceBindingName"].(string), fc.Args["namespace"].(string), fc.Args["dryRun"].(*bool))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *DeleteServiceBindingOutput) graphql.Marshaler {
+			return ec.marshalODeleteServiceBindingOutput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐDeleteServiceBindingOutput(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_deleteServiceBinding(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_DeleteServiceBindingOutput(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_deleteServiceBinding_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Mutation_createNamespace(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -8129,7 +15199,7 @@ func (ec *executionContext) _Mutation_createNamespace(ctx context.Context, field
 			return ec.Resolvers.Mutation().CreateNamespace(ctx, fc.Args["name"].(string), fc.Args["labels"].(map[string]string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v12.Namespace) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v13.Namespace) graphql.Marshaler {
 			return ec.marshalNNamespaceMutationOutput2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx, selections, v)
 		},
 		true,
@@ -8173,7 +15243,7 @@ func (ec *executionContext) _Mutation_deleteNamespace(ctx context.Context, field
 			return ec.Resolvers.Mutation().DeleteNamespace(ctx, fc.Args["name"].(string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v12.Namespace) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v13.Namespace) graphql.Marshaler {
 			return ec.marshalONamespace2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx, selections, v)
 		},
 		true,
@@ -8302,7 +15372,7 @@ func (ec *executionContext) _Mutation_createTrigger(ctx context.Context, field g
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Mutation().CreateTrigger(ctx, fc.Args["namespace"].(string), fc.Args["trigger"].(TriggerCreateInput), fc.Args["ownerRef"].([]v1.OwnerReference))
+			return ec.Resolvers.Mutation().CreateTrigger(ctx, fc.Args["namespace"].(string), fc.Args["trigger"].(TriggerCreateInput), fc.Args["ownerRef"].([]v1.OwnerReference), fc.Args["dryRun"].(*bool))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *v11.Trigger) graphql.Marshaler {
@@ -8346,7 +15416,7 @@ func (ec *executionContext) _Mutation_createManyTriggers(ctx context.Context, fi
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Mutation().CreateManyTriggers(ctx, fc.Args["namespace"].(string), fc.Args["triggers"].([]TriggerCreateInput), fc.Args["ownerRef"].([]v1.OwnerReference))
+			return ec.Resolvers.Mutation().CreateManyTriggers(ctx, fc.Args["namespace"].(string), fc.Args["triggers"].([]TriggerCreateInput), fc.Args["ownerRef"].([]v1.OwnerReference), fc.Args["dryRun"].(*bool))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []v11.Trigger) graphql.Marshaler {
@@ -8390,7 +15460,7 @@ func (ec *executionContext) _Mutation_deleteTrigger(ctx context.Context, field g
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Mutation().DeleteTrigger(ctx, fc.Args["namespace"].(string), fc.Args["triggerName"].(string))
+			return ec.Resolvers.Mutation().DeleteTrigger(ctx, fc.Args["namespace"].(string), fc.Args["triggerName"].(string), fc.Args["dryRun"].(*bool))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *v11.Trigger) graphql.Marshaler {
@@ -8424,7 +15494,95 @@ func (ec *executionContext) fieldContext_Mutation_deleteTrigger(ctx context.Cont
 	return fc, nil
 }
 
-func (ec *executionContext) _Namespace_name(ctx context.Context, field graphql.CollectedField, obj *v12.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _Mutation_deleteManyTriggers(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_deleteManyTriggers(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().DeleteManyTriggers(ctx, fc.Args["namespace"].(string), fc.Args["triggerNames"].([]string), fc.Args["dryRun"].(*bool))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v11.Trigger) graphql.Marshaler {
+			return ec.marshalOTrigger2ᚕknativeᚗdevᚋeventingᚋpkgᚋapisᚋeventingᚋv1ᚐTriggerᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_deleteManyTriggers(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Trigger(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_deleteManyTriggers_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_connectApplication(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_connectApplication(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().ConnectApplication(ctx, fc.Args["input"].(ConnectApplicationInput), fc.Args["dryRun"].(*bool))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ConnectApplicationOutput) graphql.Marshaler {
+			return ec.marshalOConnectApplicationOutput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectApplicationOutput(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_connectApplication(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ConnectApplicationOutput(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_connectApplication_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Namespace_name(ctx context.Context, field graphql.CollectedField, obj *v13.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8447,7 +15605,7 @@ func (ec *executionContext) fieldContext_Namespace_name(_ context.Context, field
 	return graphql.NewScalarFieldContext("Namespace", field, false, false, "String")
 }
 
-func (ec *executionContext) _Namespace_labels(ctx context.Context, field graphql.CollectedField, obj *v12.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _Namespace_labels(ctx context.Context, field graphql.CollectedField, obj *v13.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8470,7 +15628,7 @@ func (ec *executionContext) fieldContext_Namespace_labels(_ context.Context, fie
 	return graphql.NewScalarFieldContext("Namespace", field, true, true, "Labels")
 }
 
-func (ec *executionContext) _Namespace_status(ctx context.Context, field graphql.CollectedField, obj *v12.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _Namespace_status(ctx context.Context, field graphql.CollectedField, obj *v13.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8493,7 +15651,7 @@ func (ec *executionContext) fieldContext_Namespace_status(_ context.Context, fie
 	return graphql.NewScalarFieldContext("Namespace", field, true, true, "String")
 }
 
-func (ec *executionContext) _Namespace_isSystemNamespace(ctx context.Context, field graphql.CollectedField, obj *v12.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _Namespace_isSystemNamespace(ctx context.Context, field graphql.CollectedField, obj *v13.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8516,7 +15674,7 @@ func (ec *executionContext) fieldContext_Namespace_isSystemNamespace(_ context.C
 	return graphql.NewScalarFieldContext("Namespace", field, true, true, "Boolean")
 }
 
-func (ec *executionContext) _Namespace_applications(ctx context.Context, field graphql.CollectedField, obj *v12.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _Namespace_applications(ctx context.Context, field graphql.CollectedField, obj *v13.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8537,6 +15695,148 @@ func (ec *executionContext) _Namespace_applications(ctx context.Context, field g
 }
 func (ec *executionContext) fieldContext_Namespace_applications(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Namespace", field, true, true, "String")
+}
+
+func (ec *executionContext) _NamespaceConnection_edges(ctx context.Context, field graphql.CollectedField, obj *NamespaceConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NamespaceConnection_edges(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Edges, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []NamespaceEdge) graphql.Marshaler {
+			return ec.marshalNNamespaceEdge2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐNamespaceEdgeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NamespaceConnection_edges(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "NamespaceConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_NamespaceEdge(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _NamespaceConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *NamespaceConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NamespaceConnection_pageInfo(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PageInfo, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *PageInfo) graphql.Marshaler {
+			return ec.marshalNPageInfo2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐPageInfo(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NamespaceConnection_pageInfo(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "NamespaceConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PageInfo(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _NamespaceConnection_totalCount(ctx context.Context, field graphql.CollectedField, obj *NamespaceConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NamespaceConnection_totalCount(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TotalCount, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NamespaceConnection_totalCount(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NamespaceConnection", field, false, false, "Int")
+}
+
+func (ec *executionContext) _NamespaceEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *NamespaceEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NamespaceEdge_cursor(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Cursor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NamespaceEdge_cursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NamespaceEdge", field, false, false, "String")
+}
+
+func (ec *executionContext) _NamespaceEdge_node(ctx context.Context, field graphql.CollectedField, obj *NamespaceEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NamespaceEdge_node(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Node, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v13.Namespace) graphql.Marshaler {
+			return ec.marshalNNamespaceListItem2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NamespaceEdge_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "NamespaceEdge",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_NamespaceListItem(ctx, field)
+		},
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _NamespaceEvent_type(ctx context.Context, field graphql.CollectedField, obj *NamespaceEvent) (ret graphql.Marshaler) {
@@ -8574,7 +15874,7 @@ func (ec *executionContext) _NamespaceEvent_namespace(ctx context.Context, field
 			return obj.Namespace, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v12.Namespace) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v13.Namespace) graphql.Marshaler {
 			return ec.marshalNNamespaceListItem2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx, selections, v)
 		},
 		true,
@@ -8594,7 +15894,7 @@ func (ec *executionContext) fieldContext_NamespaceEvent_namespace(_ context.Cont
 	return fc, nil
 }
 
-func (ec *executionContext) _NamespaceListItem_name(ctx context.Context, field graphql.CollectedField, obj *v12.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _NamespaceListItem_name(ctx context.Context, field graphql.CollectedField, obj *v13.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8617,7 +15917,7 @@ func (ec *executionContext) fieldContext_NamespaceListItem_name(_ context.Contex
 	return graphql.NewScalarFieldContext("NamespaceListItem", field, false, false, "String")
 }
 
-func (ec *executionContext) _NamespaceListItem_labels(ctx context.Context, field graphql.CollectedField, obj *v12.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _NamespaceListItem_labels(ctx context.Context, field graphql.CollectedField, obj *v13.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8640,7 +15940,7 @@ func (ec *executionContext) fieldContext_NamespaceListItem_labels(_ context.Cont
 	return graphql.NewScalarFieldContext("NamespaceListItem", field, true, true, "Labels")
 }
 
-func (ec *executionContext) _NamespaceListItem_status(ctx context.Context, field graphql.CollectedField, obj *v12.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _NamespaceListItem_status(ctx context.Context, field graphql.CollectedField, obj *v13.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8663,7 +15963,7 @@ func (ec *executionContext) fieldContext_NamespaceListItem_status(_ context.Cont
 	return graphql.NewScalarFieldContext("NamespaceListItem", field, true, true, "String")
 }
 
-func (ec *executionContext) _NamespaceListItem_isSystemNamespace(ctx context.Context, field graphql.CollectedField, obj *v12.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _NamespaceListItem_isSystemNamespace(ctx context.Context, field graphql.CollectedField, obj *v13.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8686,7 +15986,7 @@ func (ec *executionContext) fieldContext_NamespaceListItem_isSystemNamespace(_ c
 	return graphql.NewScalarFieldContext("NamespaceListItem", field, true, true, "Boolean")
 }
 
-func (ec *executionContext) _NamespaceListItem_applicationsCount(ctx context.Context, field graphql.CollectedField, obj *v12.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _NamespaceListItem_applicationsCount(ctx context.Context, field graphql.CollectedField, obj *v13.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8709,7 +16009,7 @@ func (ec *executionContext) fieldContext_NamespaceListItem_applicationsCount(_ c
 	return graphql.NewScalarFieldContext("NamespaceListItem", field, true, true, "Int")
 }
 
-func (ec *executionContext) _NamespaceMutationOutput_name(ctx context.Context, field graphql.CollectedField, obj *v12.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _NamespaceMutationOutput_name(ctx context.Context, field graphql.CollectedField, obj *v13.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8732,7 +16032,7 @@ func (ec *executionContext) fieldContext_NamespaceMutationOutput_name(_ context.
 	return graphql.NewScalarFieldContext("NamespaceMutationOutput", field, false, false, "String")
 }
 
-func (ec *executionContext) _NamespaceMutationOutput_labels(ctx context.Context, field graphql.CollectedField, obj *v12.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _NamespaceMutationOutput_labels(ctx context.Context, field graphql.CollectedField, obj *v13.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -8753,6 +16053,98 @@ func (ec *executionContext) _NamespaceMutationOutput_labels(ctx context.Context,
 }
 func (ec *executionContext) fieldContext_NamespaceMutationOutput_labels(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("NamespaceMutationOutput", field, true, true, "Labels")
+}
+
+func (ec *executionContext) _PageInfo_hasNextPage(ctx context.Context, field graphql.CollectedField, obj *PageInfo) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PageInfo_hasNextPage(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.HasNextPage, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PageInfo_hasNextPage(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PageInfo", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _PageInfo_hasPreviousPage(ctx context.Context, field graphql.CollectedField, obj *PageInfo) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PageInfo_hasPreviousPage(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.HasPreviousPage, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PageInfo_hasPreviousPage(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PageInfo", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _PageInfo_startCursor(ctx context.Context, field graphql.CollectedField, obj *PageInfo) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PageInfo_startCursor(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.StartCursor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_PageInfo_startCursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PageInfo", field, false, false, "String")
+}
+
+func (ec *executionContext) _PageInfo_endCursor(ctx context.Context, field graphql.CollectedField, obj *PageInfo) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PageInfo_endCursor(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.EndCursor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_PageInfo_endCursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PageInfo", field, false, false, "String")
 }
 
 func (ec *executionContext) _Query_application(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
@@ -8843,6 +16235,50 @@ func (ec *executionContext) fieldContext_Query_applications(ctx context.Context,
 	return fc, nil
 }
 
+func (ec *executionContext) _Query_applicationsConnection(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_applicationsConnection(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().ApplicationsConnection(ctx, fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string), fc.Args["filter"].(*ConnectionFilter), fc.Args["orderBy"].(*ConnectionOrder))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ApplicationConnection) graphql.Marshaler {
+			return ec.marshalNApplicationConnection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐApplicationConnection(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_applicationsConnection(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ApplicationConnection(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_applicationsConnection_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Query_eventActivations(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -8900,7 +16336,7 @@ func (ec *executionContext) _Query_serviceClass(ctx context.Context, field graph
 			return ec.Resolvers.Query().ServiceClass(ctx, fc.Args["namespace"].(string), fc.Args["name"].(string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v1beta1.ServiceClass) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ServiceClass) graphql.Marshaler {
 			return ec.marshalOServiceClass2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceClass(ctx, selections, v)
 		},
 		true,
@@ -8944,7 +16380,7 @@ func (ec *executionContext) _Query_serviceClasses(ctx context.Context, field gra
 			return ec.Resolvers.Query().ServiceClasses(ctx, fc.Args["namespace"].(string), fc.Args["first"].(*int), fc.Args["offset"].(*int))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []v1beta1.ServiceClass) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v []v1beta11.ServiceClass) graphql.Marshaler {
 			return ec.marshalNServiceClass2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceClassᚄ(ctx, selections, v)
 		},
 		true,
@@ -8975,6 +16411,270 @@ func (ec *executionContext) fieldContext_Query_serviceClasses(ctx context.Contex
 	return fc, nil
 }
 
+func (ec *executionContext) _Query_clusterServiceClass(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_clusterServiceClass(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().ClusterServiceClass(ctx, fc.Args["name"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ClusterServiceClass) graphql.Marshaler {
+			return ec.marshalOClusterServiceClass2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServiceClass(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Query_clusterServiceClass(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ClusterServiceClass(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_clusterServiceClass_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_clusterServiceClasses(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_clusterServiceClasses(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().ClusterServiceClasses(ctx, fc.Args["first"].(*int), fc.Args["offset"].(*int))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v1beta11.ClusterServiceClass) graphql.Marshaler {
+			return ec.marshalNClusterServiceClass2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServiceClassᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_clusterServiceClasses(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ClusterServiceClass(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_clusterServiceClasses_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_serviceBroker(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_serviceBroker(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().ServiceBroker(ctx, fc.Args["name"].(string), fc.Args["namespace"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ServiceBroker) graphql.Marshaler {
+			return ec.marshalOServiceBroker2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBroker(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Query_serviceBroker(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBroker(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_serviceBroker_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_serviceBrokers(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_serviceBrokers(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().ServiceBrokers(ctx, fc.Args["namespace"].(string), fc.Args["first"].(*int), fc.Args["offset"].(*int))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v1beta11.ServiceBroker) graphql.Marshaler {
+			return ec.marshalNServiceBroker2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBrokerᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_serviceBrokers(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBroker(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_serviceBrokers_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_clusterServiceBroker(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_clusterServiceBroker(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().ClusterServiceBroker(ctx, fc.Args["name"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ClusterServiceBroker) graphql.Marshaler {
+			return ec.marshalOClusterServiceBroker2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServiceBroker(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Query_clusterServiceBroker(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ClusterServiceBroker(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_clusterServiceBroker_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_clusterServiceBrokers(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_clusterServiceBrokers(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().ClusterServiceBrokers(ctx, fc.Args["first"].(*int), fc.Args["offset"].(*int))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v1beta11.ClusterServiceBroker) graphql.Marshaler {
+			return ec.marshalNClusterServiceBroker2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServiceBrokerᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_clusterServiceBrokers(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ClusterServiceBroker(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_clusterServiceBrokers_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Query_serviceInstance(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -8988,7 +16688,7 @@ func (ec *executionContext) _Query_serviceInstance(ctx context.Context, field gr
 			return ec.Resolvers.Query().ServiceInstance(ctx, fc.Args["name"].(string), fc.Args["namespace"].(string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v1beta1.ServiceInstance) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ServiceInstance) graphql.Marshaler {
 			return ec.marshalOServiceInstance2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceInstance(ctx, selections, v)
 		},
 		true,
@@ -9032,7 +16732,7 @@ func (ec *executionContext) _Query_serviceInstances(ctx context.Context, field g
 			return ec.Resolvers.Query().ServiceInstances(ctx, fc.Args["namespace"].(string), fc.Args["first"].(*int), fc.Args["offset"].(*int), fc.Args["status"].(*eventmesh.InstancePhase))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []v1beta1.ServiceInstance) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v []v1beta11.ServiceInstance) graphql.Marshaler {
 			return ec.marshalNServiceInstance2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceInstanceᚄ(ctx, selections, v)
 		},
 		true,
@@ -9063,6 +16763,182 @@ func (ec *executionContext) fieldContext_Query_serviceInstances(ctx context.Cont
 	return fc, nil
 }
 
+func (ec *executionContext) _Query_serviceBinding(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_serviceBinding(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().ServiceBinding(ctx, fc.Args["name"].(string), fc.Args["namespace"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ServiceBinding) graphql.Marshaler {
+			return ec.marshalOServiceBinding2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBinding(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Query_serviceBinding(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBinding(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_serviceBinding_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_serviceBindingUsage(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_serviceBindingUsage(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().ServiceBindingUsage(ctx, fc.Args["name"].(string), fc.Args["namespace"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1alpha12.ServiceBindingUsage) graphql.Marshaler {
+			return ec.marshalOServiceBindingUsage2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐServiceBindingUsage(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Query_serviceBindingUsage(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBindingUsage(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_serviceBindingUsage_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_serviceBindingUsages(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_serviceBindingUsages(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().ServiceBindingUsages(ctx, fc.Args["namespace"].(string), fc.Args["resourceKind"].(*string), fc.Args["resourceName"].(*string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v1alpha12.ServiceBindingUsage) graphql.Marshaler {
+			return ec.marshalNServiceBindingUsage2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐServiceBindingUsageᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_serviceBindingUsages(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBindingUsage(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_serviceBindingUsages_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_serviceInstancesConnection(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_serviceInstancesConnection(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().ServiceInstancesConnection(ctx, fc.Args["namespace"].(*string), fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string), fc.Args["filter"].(*ConnectionFilter), fc.Args["orderBy"].(*ConnectionOrder))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ServiceInstanceConnection) graphql.Marshaler {
+			return ec.marshalNServiceInstanceConnection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceInstanceConnection(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_serviceInstancesConnection(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceInstanceConnection(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_serviceInstancesConnection_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Query_namespace(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -9076,7 +16952,7 @@ func (ec *executionContext) _Query_namespace(ctx context.Context, field graphql.
 			return ec.Resolvers.Query().Namespace(ctx, fc.Args["name"].(string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v12.Namespace) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v13.Namespace) graphql.Marshaler {
 			return ec.marshalONamespace2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx, selections, v)
 		},
 		true,
@@ -9120,7 +16996,7 @@ func (ec *executionContext) _Query_namespaces(ctx context.Context, field graphql
 			return ec.Resolvers.Query().Namespaces(ctx, fc.Args["withSystemNamespaces"].(*bool), fc.Args["withInactiveStatus"].(*bool))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []v12.Namespace) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v []v13.Namespace) graphql.Marshaler {
 			return ec.marshalNNamespaceListItem2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespaceᚄ(ctx, selections, v)
 		},
 		true,
@@ -9145,6 +17021,50 @@ func (ec *executionContext) fieldContext_Query_namespaces(ctx context.Context, f
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Query_namespaces_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_namespacesConnection(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_namespacesConnection(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().NamespacesConnection(ctx, fc.Args["withSystemNamespaces"].(*bool), fc.Args["withInactiveStatus"].(*bool), fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string), fc.Args["filter"].(*ConnectionFilter), fc.Args["orderBy"].(*ConnectionOrder))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *NamespaceConnection) graphql.Marshaler {
+			return ec.marshalNNamespaceConnection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐNamespaceConnection(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_namespacesConnection(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_NamespaceConnection(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_namespacesConnection_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -9327,6 +17247,50 @@ func (ec *executionContext) fieldContext_Query_triggers(ctx context.Context, fie
 	return fc, nil
 }
 
+func (ec *executionContext) _Query_triggersConnection(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_triggersConnection(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().TriggersConnection(ctx, fc.Args["namespace"].(*string), fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string), fc.Args["filter"].(*ConnectionFilter), fc.Args["orderBy"].(*ConnectionOrder))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *TriggerConnection) graphql.Marshaler {
+			return ec.marshalNTriggerConnection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐTriggerConnection(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_triggersConnection(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_TriggerConnection(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_triggersConnection_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Query_brokers(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -9409,6 +17373,94 @@ func (ec *executionContext) fieldContext_Query_broker(ctx context.Context, field
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Query_broker_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_brokersConnection(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_brokersConnection(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().BrokersConnection(ctx, fc.Args["namespace"].(*string), fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string), fc.Args["filter"].(*ConnectionFilter), fc.Args["orderBy"].(*ConnectionOrder))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *BrokerConnection) graphql.Marshaler {
+			return ec.marshalNBrokerConnection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐBrokerConnection(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_brokersConnection(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_BrokerConnection(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_brokersConnection_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_eventTypes(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_eventTypes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().EventTypes(ctx, fc.Args["namespace"].(string), fc.Args["application"].(*string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []EventType) graphql.Marshaler {
+			return ec.marshalNEventType2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐEventTypeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_eventTypes(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_EventType(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_eventTypes_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -9581,7 +17633,1173 @@ func (ec *executionContext) fieldContext_ResourceValues_cpu(_ context.Context, f
 	return graphql.NewScalarFieldContext("ResourceValues", field, false, false, "String")
 }
 
-func (ec *executionContext) _ServiceClass_name(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceClass) (ret graphql.Marshaler) {
+func (ec *executionContext) _Secret_name(ctx context.Context, field graphql.CollectedField, obj *v13.Secret) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Secret_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Secret_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Secret", field, false, false, "String")
+}
+
+func (ec *executionContext) _Secret_namespace(ctx context.Context, field graphql.CollectedField, obj *v13.Secret) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Secret_namespace(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Namespace, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Secret_namespace(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Secret", field, false, false, "String")
+}
+
+func (ec *executionContext) _Secret_data(ctx context.Context, field graphql.CollectedField, obj *v13.Secret) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Secret_data(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Secret().Data(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return ec.marshalNJSON2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Secret_data(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Secret", field, true, true, "JSON")
+}
+
+func (ec *executionContext) _Secret_type(ctx context.Context, field graphql.CollectedField, obj *v13.Secret) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Secret_type(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Secret().Type(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Secret_type(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Secret", field, true, true, "String")
+}
+
+func (ec *executionContext) _Secret_creationTime(ctx context.Context, field graphql.CollectedField, obj *v13.Secret) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Secret_creationTime(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CreationTimestamp, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v v1.Time) graphql.Marshaler {
+			return ec.marshalNTimestamp2k8sᚗioᚋapimachineryᚋpkgᚋapisᚋmetaᚋv1ᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Secret_creationTime(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Secret", field, false, false, "Timestamp")
+}
+
+func (ec *executionContext) _Secret_labels(ctx context.Context, field graphql.CollectedField, obj *v13.Secret) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Secret_labels(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Secret().Labels(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return ec.marshalNJSON2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Secret_labels(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Secret", field, true, true, "JSON")
+}
+
+func (ec *executionContext) _Secret_annotations(ctx context.Context, field graphql.CollectedField, obj *v13.Secret) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Secret_annotations(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Secret().Annotations(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return ec.marshalNJSON2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Secret_annotations(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Secret", field, true, true, "JSON")
+}
+
+func (ec *executionContext) _Secret_json(ctx context.Context, field graphql.CollectedField, obj *v13.Secret) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Secret_json(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Secret().JSON(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return ec.marshalNJSON2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Secret_json(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Secret", field, true, true, "JSON")
+}
+
+func (ec *executionContext) _ServiceBinding_name(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceBinding) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBinding_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBinding_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBinding", field, false, false, "String")
+}
+
+func (ec *executionContext) _ServiceBinding_serviceInstanceName(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceBinding) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBinding_serviceInstanceName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServiceBinding().ServiceInstanceName(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBinding_serviceInstanceName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBinding", field, true, true, "String")
+}
+
+func (ec *executionContext) _ServiceBinding_namespace(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceBinding) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBinding_namespace(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Namespace, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBinding_namespace(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBinding", field, false, false, "String")
+}
+
+func (ec *executionContext) _ServiceBinding_secret(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceBinding) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBinding_secret(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServiceBinding().Secret(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v13.Secret) graphql.Marshaler {
+			return ec.marshalOSecret2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐSecret(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBinding_secret(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceBinding",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Secret(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceBinding_status(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceBinding) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBinding_status(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServiceBinding().Status(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ServiceBindingStatus) graphql.Marshaler {
+			return ec.marshalNServiceBindingStatus2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBindingStatus(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBinding_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceBinding",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBindingStatus(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceBinding_parameters(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceBinding) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBinding_parameters(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServiceBinding().Parameters(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return ec.marshalOJSON2map(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBinding_parameters(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBinding", field, true, true, "JSON")
+}
+
+func (ec *executionContext) _ServiceBindingEvent_type(ctx context.Context, field graphql.CollectedField, obj *ServiceBindingEvent) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingEvent_type(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Type, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v k8s.EventType) graphql.Marshaler {
+			return ec.marshalNSubscriptionEventType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚐEventType(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingEvent_type(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBindingEvent", field, false, false, "SubscriptionEventType")
+}
+
+func (ec *executionContext) _ServiceBindingEvent_serviceBinding(ctx context.Context, field graphql.CollectedField, obj *ServiceBindingEvent) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingEvent_serviceBinding(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ServiceBinding, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ServiceBinding) graphql.Marshaler {
+			return ec.marshalNServiceBinding2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBinding(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingEvent_serviceBinding(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceBindingEvent",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBinding(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceBindingStatus_type(ctx context.Context, field graphql.CollectedField, obj *ServiceBindingStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingStatus_type(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Type, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v ServiceBindingStatusType) graphql.Marshaler {
+			return ec.marshalNServiceBindingStatusType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBindingStatusType(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingStatus_type(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBindingStatus", field, false, false, "ServiceBindingStatusType")
+}
+
+func (ec *executionContext) _ServiceBindingStatus_reason(ctx context.Context, field graphql.CollectedField, obj *ServiceBindingStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingStatus_reason(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Reason, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingStatus_reason(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBindingStatus", field, false, false, "String")
+}
+
+func (ec *executionContext) _ServiceBindingStatus_message(ctx context.Context, field graphql.CollectedField, obj *ServiceBindingStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingStatus_message(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Message, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingStatus_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBindingStatus", field, false, false, "String")
+}
+
+func (ec *executionContext) _ServiceBindingUsage_name(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.ServiceBindingUsage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingUsage_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingUsage_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBindingUsage", field, false, false, "String")
+}
+
+func (ec *executionContext) _ServiceBindingUsage_namespace(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.ServiceBindingUsage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingUsage_namespace(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Namespace, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingUsage_namespace(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBindingUsage", field, false, false, "String")
+}
+
+func (ec *executionContext) _ServiceBindingUsage_serviceBinding(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.ServiceBindingUsage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingUsage_serviceBinding(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServiceBindingUsage().ServiceBinding(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ServiceBinding) graphql.Marshaler {
+			return ec.marshalOServiceBinding2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBinding(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingUsage_serviceBinding(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceBindingUsage",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBinding(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceBindingUsage_usedBy(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.ServiceBindingUsage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingUsage_usedBy(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServiceBindingUsage().UsedBy(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1alpha12.LocalReferenceByKindAndName) graphql.Marshaler {
+			return ec.marshalNLocalObjectReference2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐLocalReferenceByKindAndName(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingUsage_usedBy(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceBindingUsage",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_LocalObjectReference(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceBindingUsage_parameters(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.ServiceBindingUsage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingUsage_parameters(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServiceBindingUsage().Parameters(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1alpha12.Parameters) graphql.Marshaler {
+			return ec.marshalOServiceBindingUsageParameters2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐParameters(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingUsage_parameters(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceBindingUsage",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBindingUsageParameters(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceBindingUsage_status(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.ServiceBindingUsage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingUsage_status(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServiceBindingUsage().Status(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ServiceBindingUsageStatus) graphql.Marshaler {
+			return ec.marshalNServiceBindingUsageStatus2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBindingUsageStatus(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingUsage_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceBindingUsage",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBindingUsageStatus(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceBindingUsageParameters_envPrefix(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.Parameters) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingUsageParameters_envPrefix(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.EnvPrefix, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1alpha12.EnvPrefix) graphql.Marshaler {
+			return ec.marshalOEnvPrefix2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐEnvPrefix(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingUsageParameters_envPrefix(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceBindingUsageParameters",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_EnvPrefix(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceBindingUsageStatus_type(ctx context.Context, field graphql.CollectedField, obj *ServiceBindingUsageStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingUsageStatus_type(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Type, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v ServiceBindingUsageStatusType) graphql.Marshaler {
+			return ec.marshalNServiceBindingUsageStatusType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBindingUsageStatusType(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingUsageStatus_type(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBindingUsageStatus", field, false, false, "ServiceBindingUsageStatusType")
+}
+
+func (ec *executionContext) _ServiceBindingUsageStatus_reason(ctx context.Context, field graphql.CollectedField, obj *ServiceBindingUsageStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingUsageStatus_reason(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Reason, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingUsageStatus_reason(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBindingUsageStatus", field, false, false, "String")
+}
+
+func (ec *executionContext) _ServiceBindingUsageStatus_message(ctx context.Context, field graphql.CollectedField, obj *ServiceBindingUsageStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingUsageStatus_message(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Message, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingUsageStatus_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBindingUsageStatus", field, false, false, "String")
+}
+
+func (ec *executionContext) _ServiceBindings_items(ctx context.Context, field graphql.CollectedField, obj *ServiceBindings) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindings_items(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Items, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v1beta11.ServiceBinding) graphql.Marshaler {
+			return ec.marshalNServiceBinding2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBindingᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindings_items(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceBindings",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBinding(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceBindings_stats(ctx context.Context, field graphql.CollectedField, obj *ServiceBindings) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindings_stats(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Stats, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ServiceBindingsStats) graphql.Marshaler {
+			return ec.marshalNServiceBindingsStats2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBindingsStats(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindings_stats(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceBindings",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBindingsStats(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceBindingsStats_ready(ctx context.Context, field graphql.CollectedField, obj *ServiceBindingsStats) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingsStats_ready(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Ready, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingsStats_ready(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBindingsStats", field, false, false, "Int")
+}
+
+func (ec *executionContext) _ServiceBindingsStats_failed(ctx context.Context, field graphql.CollectedField, obj *ServiceBindingsStats) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingsStats_failed(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Failed, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingsStats_failed(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBindingsStats", field, false, false, "Int")
+}
+
+func (ec *executionContext) _ServiceBindingsStats_pending(ctx context.Context, field graphql.CollectedField, obj *ServiceBindingsStats) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingsStats_pending(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Pending, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingsStats_pending(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBindingsStats", field, false, false, "Int")
+}
+
+func (ec *executionContext) _ServiceBindingsStats_unknown(ctx context.Context, field graphql.CollectedField, obj *ServiceBindingsStats) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBindingsStats_unknown(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Unknown, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBindingsStats_unknown(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBindingsStats", field, false, false, "Int")
+}
+
+func (ec *executionContext) _ServiceBroker_name(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceBroker) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBroker_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBroker_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBroker", field, false, false, "String")
+}
+
+func (ec *executionContext) _ServiceBroker_namespace(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceBroker) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBroker_namespace(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Namespace, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBroker_namespace(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBroker", field, false, false, "String")
+}
+
+func (ec *executionContext) _ServiceBroker_status(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceBroker) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBroker_status(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServiceBroker().Status(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ServiceBrokerStatus) graphql.Marshaler {
+			return ec.marshalNServiceBrokerStatus2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBrokerStatus(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBroker_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceBroker",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBrokerStatus(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceBroker_creationTimestamp(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceBroker) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBroker_creationTimestamp(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CreationTimestamp, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v v1.Time) graphql.Marshaler {
+			return ec.marshalNTimestamp2k8sᚗioᚋapimachineryᚋpkgᚋapisᚋmetaᚋv1ᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBroker_creationTimestamp(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBroker", field, false, false, "Timestamp")
+}
+
+func (ec *executionContext) _ServiceBroker_url(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceBroker) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBroker_url(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServiceBroker().URL(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBroker_url(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBroker", field, true, true, "String")
+}
+
+func (ec *executionContext) _ServiceBroker_labels(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceBroker) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBroker_labels(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServiceBroker().Labels(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]string) graphql.Marshaler {
+			return ec.marshalNLabels2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBroker_labels(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBroker", field, true, true, "Labels")
+}
+
+func (ec *executionContext) _ServiceBrokerEvent_type(ctx context.Context, field graphql.CollectedField, obj *ServiceBrokerEvent) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBrokerEvent_type(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Type, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v k8s.EventType) graphql.Marshaler {
+			return ec.marshalNSubscriptionEventType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚐEventType(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBrokerEvent_type(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBrokerEvent", field, false, false, "SubscriptionEventType")
+}
+
+func (ec *executionContext) _ServiceBrokerEvent_serviceBroker(ctx context.Context, field graphql.CollectedField, obj *ServiceBrokerEvent) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBrokerEvent_serviceBroker(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ServiceBroker, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ServiceBroker) graphql.Marshaler {
+			return ec.marshalNServiceBroker2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBroker(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBrokerEvent_serviceBroker(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceBrokerEvent",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBroker(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceBrokerStatus_ready(ctx context.Context, field graphql.CollectedField, obj *ServiceBrokerStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBrokerStatus_ready(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Ready, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBrokerStatus_ready(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBrokerStatus", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _ServiceBrokerStatus_reason(ctx context.Context, field graphql.CollectedField, obj *ServiceBrokerStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBrokerStatus_reason(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Reason, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBrokerStatus_reason(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBrokerStatus", field, false, false, "String")
+}
+
+func (ec *executionContext) _ServiceBrokerStatus_message(ctx context.Context, field graphql.CollectedField, obj *ServiceBrokerStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceBrokerStatus_message(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Message, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceBrokerStatus_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceBrokerStatus", field, false, false, "String")
+}
+
+func (ec *executionContext) _ServiceClass_name(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -9604,7 +18822,7 @@ func (ec *executionContext) fieldContext_ServiceClass_name(_ context.Context, fi
 	return graphql.NewScalarFieldContext("ServiceClass", field, false, false, "String")
 }
 
-func (ec *executionContext) _ServiceClass_namespace(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceClass) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceClass_namespace(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -9627,7 +18845,7 @@ func (ec *executionContext) fieldContext_ServiceClass_namespace(_ context.Contex
 	return graphql.NewScalarFieldContext("ServiceClass", field, false, false, "String")
 }
 
-func (ec *executionContext) _ServiceClass_externalName(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceClass) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceClass_externalName(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -9650,7 +18868,7 @@ func (ec *executionContext) fieldContext_ServiceClass_externalName(_ context.Con
 	return graphql.NewScalarFieldContext("ServiceClass", field, true, true, "String")
 }
 
-func (ec *executionContext) _ServiceClass_displayName(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceClass) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceClass_displayName(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -9673,7 +18891,7 @@ func (ec *executionContext) fieldContext_ServiceClass_displayName(_ context.Cont
 	return graphql.NewScalarFieldContext("ServiceClass", field, true, true, "String")
 }
 
-func (ec *executionContext) _ServiceClass_creationTimestamp(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceClass) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceClass_creationTimestamp(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -9696,7 +18914,7 @@ func (ec *executionContext) fieldContext_ServiceClass_creationTimestamp(_ contex
 	return graphql.NewScalarFieldContext("ServiceClass", field, false, false, "Timestamp")
 }
 
-func (ec *executionContext) _ServiceClass_description(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceClass) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceClass_description(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -9719,7 +18937,7 @@ func (ec *executionContext) fieldContext_ServiceClass_description(_ context.Cont
 	return graphql.NewScalarFieldContext("ServiceClass", field, true, true, "String")
 }
 
-func (ec *executionContext) _ServiceClass_longDescription(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceClass) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceClass_longDescription(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -9742,7 +18960,7 @@ func (ec *executionContext) fieldContext_ServiceClass_longDescription(_ context.
 	return graphql.NewScalarFieldContext("ServiceClass", field, true, true, "String")
 }
 
-func (ec *executionContext) _ServiceClass_imageUrl(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceClass) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceClass_imageUrl(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -9765,7 +18983,7 @@ func (ec *executionContext) fieldContext_ServiceClass_imageUrl(_ context.Context
 	return graphql.NewScalarFieldContext("ServiceClass", field, true, true, "String")
 }
 
-func (ec *executionContext) _ServiceClass_documentationUrl(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceClass) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceClass_documentationUrl(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -9788,7 +19006,7 @@ func (ec *executionContext) fieldContext_ServiceClass_documentationUrl(_ context
 	return graphql.NewScalarFieldContext("ServiceClass", field, true, true, "String")
 }
 
-func (ec *executionContext) _ServiceClass_supportUrl(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceClass) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceClass_supportUrl(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -9811,7 +19029,7 @@ func (ec *executionContext) fieldContext_ServiceClass_supportUrl(_ context.Conte
 	return graphql.NewScalarFieldContext("ServiceClass", field, true, true, "String")
 }
 
-func (ec *executionContext) _ServiceClass_providerDisplayName(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceClass) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceClass_providerDisplayName(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -9834,7 +19052,7 @@ func (ec *executionContext) fieldContext_ServiceClass_providerDisplayName(_ cont
 	return graphql.NewScalarFieldContext("ServiceClass", field, true, true, "String")
 }
 
-func (ec *executionContext) _ServiceClass_tags(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceClass) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceClass_tags(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -9857,7 +19075,7 @@ func (ec *executionContext) fieldContext_ServiceClass_tags(_ context.Context, fi
 	return graphql.NewScalarFieldContext("ServiceClass", field, true, true, "String")
 }
 
-func (ec *executionContext) _ServiceClass_labels(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceClass) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceClass_labels(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -9880,7 +19098,7 @@ func (ec *executionContext) fieldContext_ServiceClass_labels(_ context.Context, 
 	return graphql.NewScalarFieldContext("ServiceClass", field, true, true, "Labels")
 }
 
-func (ec *executionContext) _ServiceClass_plans(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceClass) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceClass_plans(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -9892,7 +19110,7 @@ func (ec *executionContext) _ServiceClass_plans(ctx context.Context, field graph
 			return ec.Resolvers.ServiceClass().Plans(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []v1beta1.ServicePlan) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v []v1beta11.ServicePlan) graphql.Marshaler {
 			return ec.marshalNServicePlan2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServicePlanᚄ(ctx, selections, v)
 		},
 		true,
@@ -9912,7 +19130,7 @@ func (ec *executionContext) fieldContext_ServiceClass_plans(_ context.Context, f
 	return fc, nil
 }
 
-func (ec *executionContext) _ServiceClass_activated(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceClass) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceClass_activated(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -9935,7 +19153,7 @@ func (ec *executionContext) fieldContext_ServiceClass_activated(_ context.Contex
 	return graphql.NewScalarFieldContext("ServiceClass", field, true, true, "Boolean")
 }
 
-func (ec *executionContext) _ServiceClass_instances(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceClass) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceClass_instances(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -9947,7 +19165,7 @@ func (ec *executionContext) _ServiceClass_instances(ctx context.Context, field g
 			return ec.Resolvers.ServiceClass().Instances(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []v1beta1.ServiceInstance) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v []v1beta11.ServiceInstance) graphql.Marshaler {
 			return ec.marshalNServiceInstance2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceInstanceᚄ(ctx, selections, v)
 		},
 		true,
@@ -9967,7 +19185,71 @@ func (ec *executionContext) fieldContext_ServiceClass_instances(_ context.Contex
 	return fc, nil
 }
 
-func (ec *executionContext) _ServiceInstance_name(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceInstance) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceClass_clusterAssetGroup(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceClass_clusterAssetGroup(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServiceClass().ClusterAssetGroup(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta1.ClusterAssetGroup) graphql.Marshaler {
+			return ec.marshalOClusterAssetGroup2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐClusterAssetGroup(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceClass_clusterAssetGroup(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceClass",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ClusterAssetGroup(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceClass_assetGroup(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceClass) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceClass_assetGroup(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServiceClass().AssetGroup(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta1.AssetGroup) graphql.Marshaler {
+			return ec.marshalOAssetGroup2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐAssetGroup(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceClass_assetGroup(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceClass",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_AssetGroup(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceInstance_name(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceInstance) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -9990,7 +19272,7 @@ func (ec *executionContext) fieldContext_ServiceInstance_name(_ context.Context,
 	return graphql.NewScalarFieldContext("ServiceInstance", field, false, false, "String")
 }
 
-func (ec *executionContext) _ServiceInstance_namespace(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceInstance) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceInstance_namespace(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceInstance) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10013,7 +19295,7 @@ func (ec *executionContext) fieldContext_ServiceInstance_namespace(_ context.Con
 	return graphql.NewScalarFieldContext("ServiceInstance", field, false, false, "String")
 }
 
-func (ec *executionContext) _ServiceInstance_planSpec(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceInstance) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceInstance_planSpec(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceInstance) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10036,7 +19318,7 @@ func (ec *executionContext) fieldContext_ServiceInstance_planSpec(_ context.Cont
 	return graphql.NewScalarFieldContext("ServiceInstance", field, true, true, "JSON")
 }
 
-func (ec *executionContext) _ServiceInstance_creationTimestamp(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceInstance) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceInstance_creationTimestamp(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceInstance) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10059,7 +19341,7 @@ func (ec *executionContext) fieldContext_ServiceInstance_creationTimestamp(_ con
 	return graphql.NewScalarFieldContext("ServiceInstance", field, false, false, "Timestamp")
 }
 
-func (ec *executionContext) _ServiceInstance_labels(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceInstance) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceInstance_labels(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceInstance) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10082,7 +19364,7 @@ func (ec *executionContext) fieldContext_ServiceInstance_labels(_ context.Contex
 	return graphql.NewScalarFieldContext("ServiceInstance", field, true, true, "String")
 }
 
-func (ec *executionContext) _ServiceInstance_status(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceInstance) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceInstance_status(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceInstance) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10114,7 +19396,7 @@ func (ec *executionContext) fieldContext_ServiceInstance_status(_ context.Contex
 	return fc, nil
 }
 
-func (ec *executionContext) _ServiceInstance_classReference(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceInstance) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceInstance_classReference(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceInstance) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10146,7 +19428,7 @@ func (ec *executionContext) fieldContext_ServiceInstance_classReference(_ contex
 	return fc, nil
 }
 
-func (ec *executionContext) _ServiceInstance_planReference(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceInstance) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceInstance_planReference(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceInstance) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10178,7 +19460,7 @@ func (ec *executionContext) fieldContext_ServiceInstance_planReference(_ context
 	return fc, nil
 }
 
-func (ec *executionContext) _ServiceInstance_serviceClass(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceInstance) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceInstance_serviceClass(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceInstance) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10190,7 +19472,7 @@ func (ec *executionContext) _ServiceInstance_serviceClass(ctx context.Context, f
 			return ec.Resolvers.ServiceInstance().ServiceClass(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v1beta1.ServiceClass) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ServiceClass) graphql.Marshaler {
 			return ec.marshalOServiceClass2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceClass(ctx, selections, v)
 		},
 		true,
@@ -10210,7 +19492,39 @@ func (ec *executionContext) fieldContext_ServiceInstance_serviceClass(_ context.
 	return fc, nil
 }
 
-func (ec *executionContext) _ServiceInstance_servicePlan(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceInstance) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceInstance_clusterServiceClass(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceInstance) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceInstance_clusterServiceClass(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServiceInstance().ClusterServiceClass(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ClusterServiceClass) graphql.Marshaler {
+			return ec.marshalOClusterServiceClass2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServiceClass(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceInstance_clusterServiceClass(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceInstance",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ClusterServiceClass(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceInstance_servicePlan(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceInstance) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10222,7 +19536,7 @@ func (ec *executionContext) _ServiceInstance_servicePlan(ctx context.Context, fi
 			return ec.Resolvers.ServiceInstance().ServicePlan(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v1beta1.ServicePlan) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ServicePlan) graphql.Marshaler {
 			return ec.marshalOServicePlan2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServicePlan(ctx, selections, v)
 		},
 		true,
@@ -10242,7 +19556,39 @@ func (ec *executionContext) fieldContext_ServiceInstance_servicePlan(_ context.C
 	return fc, nil
 }
 
-func (ec *executionContext) _ServiceInstance_bindable(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServiceInstance) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceInstance_clusterServicePlan(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceInstance) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceInstance_clusterServicePlan(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServiceInstance().ClusterServicePlan(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ClusterServicePlan) graphql.Marshaler {
+			return ec.marshalOClusterServicePlan2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServicePlan(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceInstance_clusterServicePlan(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceInstance",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ClusterServicePlan(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceInstance_bindable(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceInstance) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10263,6 +19609,212 @@ func (ec *executionContext) _ServiceInstance_bindable(ctx context.Context, field
 }
 func (ec *executionContext) fieldContext_ServiceInstance_bindable(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ServiceInstance", field, true, true, "Boolean")
+}
+
+func (ec *executionContext) _ServiceInstance_serviceBindings(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceInstance) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceInstance_serviceBindings(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServiceInstance().ServiceBindings(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ServiceBindings) graphql.Marshaler {
+			return ec.marshalOServiceBindings2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBindings(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceInstance_serviceBindings(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceInstance",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBindings(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceInstance_serviceBindingUsages(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceInstance) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceInstance_serviceBindingUsages(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServiceInstance().ServiceBindingUsages(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v1alpha12.ServiceBindingUsage) graphql.Marshaler {
+			return ec.marshalOServiceBindingUsage2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐServiceBindingUsageᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceInstance_serviceBindingUsages(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceInstance",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBindingUsage(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceInstanceConnection_edges(ctx context.Context, field graphql.CollectedField, obj *ServiceInstanceConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceInstanceConnection_edges(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Edges, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []ServiceInstanceEdge) graphql.Marshaler {
+			return ec.marshalNServiceInstanceEdge2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceInstanceEdgeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceInstanceConnection_edges(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceInstanceConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceInstanceEdge(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceInstanceConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *ServiceInstanceConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceInstanceConnection_pageInfo(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PageInfo, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *PageInfo) graphql.Marshaler {
+			return ec.marshalNPageInfo2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐPageInfo(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceInstanceConnection_pageInfo(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceInstanceConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PageInfo(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceInstanceConnection_totalCount(ctx context.Context, field graphql.CollectedField, obj *ServiceInstanceConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceInstanceConnection_totalCount(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TotalCount, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceInstanceConnection_totalCount(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceInstanceConnection", field, false, false, "Int")
+}
+
+func (ec *executionContext) _ServiceInstanceEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *ServiceInstanceEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceInstanceEdge_cursor(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Cursor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceInstanceEdge_cursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceInstanceEdge", field, false, false, "String")
+}
+
+func (ec *executionContext) _ServiceInstanceEdge_node(ctx context.Context, field graphql.CollectedField, obj *ServiceInstanceEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceInstanceEdge_node(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Node, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ServiceInstance) graphql.Marshaler {
+			return ec.marshalNServiceInstance2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceInstance(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceInstanceEdge_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceInstanceEdge",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceInstance(ctx, field)
+		},
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _ServiceInstanceEvent_type(ctx context.Context, field graphql.CollectedField, obj *ServiceInstanceEvent) (ret graphql.Marshaler) {
@@ -10300,7 +19852,7 @@ func (ec *executionContext) _ServiceInstanceEvent_serviceInstance(ctx context.Co
 			return obj.ServiceInstance, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v1beta1.ServiceInstance) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta11.ServiceInstance) graphql.Marshaler {
 			return ec.marshalNServiceInstance2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceInstance(ctx, selections, v)
 		},
 		true,
@@ -10458,7 +20010,7 @@ func (ec *executionContext) fieldContext_ServiceInstanceStatus_message(_ context
 	return graphql.NewScalarFieldContext("ServiceInstanceStatus", field, false, false, "String")
 }
 
-func (ec *executionContext) _ServicePlan_name(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServicePlan) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServicePlan_name(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServicePlan) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10481,7 +20033,7 @@ func (ec *executionContext) fieldContext_ServicePlan_name(_ context.Context, fie
 	return graphql.NewScalarFieldContext("ServicePlan", field, false, false, "String")
 }
 
-func (ec *executionContext) _ServicePlan_namespace(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServicePlan) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServicePlan_namespace(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServicePlan) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10504,7 +20056,7 @@ func (ec *executionContext) fieldContext_ServicePlan_namespace(_ context.Context
 	return graphql.NewScalarFieldContext("ServicePlan", field, false, false, "String")
 }
 
-func (ec *executionContext) _ServicePlan_displayName(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServicePlan) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServicePlan_displayName(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServicePlan) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10527,7 +20079,7 @@ func (ec *executionContext) fieldContext_ServicePlan_displayName(_ context.Conte
 	return graphql.NewScalarFieldContext("ServicePlan", field, true, true, "String")
 }
 
-func (ec *executionContext) _ServicePlan_externalName(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServicePlan) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServicePlan_externalName(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServicePlan) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10550,7 +20102,7 @@ func (ec *executionContext) fieldContext_ServicePlan_externalName(_ context.Cont
 	return graphql.NewScalarFieldContext("ServicePlan", field, true, true, "String")
 }
 
-func (ec *executionContext) _ServicePlan_description(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServicePlan) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServicePlan_description(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServicePlan) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10573,7 +20125,7 @@ func (ec *executionContext) fieldContext_ServicePlan_description(_ context.Conte
 	return graphql.NewScalarFieldContext("ServicePlan", field, true, true, "String")
 }
 
-func (ec *executionContext) _ServicePlan_relatedServiceClassName(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServicePlan) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServicePlan_relatedServiceClassName(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServicePlan) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10596,7 +20148,7 @@ func (ec *executionContext) fieldContext_ServicePlan_relatedServiceClassName(_ c
 	return graphql.NewScalarFieldContext("ServicePlan", field, true, true, "String")
 }
 
-func (ec *executionContext) _ServicePlan_instanceCreateParameterSchema(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServicePlan) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServicePlan_instanceCreateParameterSchema(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServicePlan) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10619,7 +20171,7 @@ func (ec *executionContext) fieldContext_ServicePlan_instanceCreateParameterSche
 	return graphql.NewScalarFieldContext("ServicePlan", field, true, true, "JSON")
 }
 
-func (ec *executionContext) _ServicePlan_bindingCreateParameterSchema(ctx context.Context, field graphql.CollectedField, obj *v1beta1.ServicePlan) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServicePlan_bindingCreateParameterSchema(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServicePlan) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10642,7 +20194,71 @@ func (ec *executionContext) fieldContext_ServicePlan_bindingCreateParameterSchem
 	return graphql.NewScalarFieldContext("ServicePlan", field, true, true, "JSON")
 }
 
-func (ec *executionContext) _Subscriber_ref(ctx context.Context, field graphql.CollectedField, obj *v13.Destination) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServicePlan_clusterAssetGroup(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServicePlan) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServicePlan_clusterAssetGroup(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServicePlan().ClusterAssetGroup(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta1.ClusterAssetGroup) graphql.Marshaler {
+			return ec.marshalOClusterAssetGroup2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐClusterAssetGroup(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServicePlan_clusterAssetGroup(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServicePlan",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ClusterAssetGroup(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServicePlan_assetGroup(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServicePlan) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServicePlan_assetGroup(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServicePlan().AssetGroup(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1beta1.AssetGroup) graphql.Marshaler {
+			return ec.marshalOAssetGroup2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐAssetGroup(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ServicePlan_assetGroup(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServicePlan",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_AssetGroup(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Subscriber_ref(ctx context.Context, field graphql.CollectedField, obj *v14.Destination) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10654,7 +20270,7 @@ func (ec *executionContext) _Subscriber_ref(ctx context.Context, field graphql.C
 			return obj.Ref, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v13.KReference) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v14.KReference) graphql.Marshaler {
 			return ec.marshalOSubscriberRef2ᚖknativeᚗdevᚋpkgᚋapisᚋduckᚋv1ᚐKReference(ctx, selections, v)
 		},
 		true,
@@ -10674,7 +20290,7 @@ func (ec *executionContext) fieldContext_Subscriber_ref(_ context.Context, field
 	return fc, nil
 }
 
-func (ec *executionContext) _Subscriber_uri(ctx context.Context, field graphql.CollectedField, obj *v13.Destination) (ret graphql.Marshaler) {
+func (ec *executionContext) _Subscriber_uri(ctx context.Context, field graphql.CollectedField, obj *v14.Destination) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10697,7 +20313,7 @@ func (ec *executionContext) fieldContext_Subscriber_uri(_ context.Context, field
 	return graphql.NewScalarFieldContext("Subscriber", field, true, true, "URI")
 }
 
-func (ec *executionContext) _SubscriberRef_apiVersion(ctx context.Context, field graphql.CollectedField, obj *v13.KReference) (ret graphql.Marshaler) {
+func (ec *executionContext) _SubscriberRef_apiVersion(ctx context.Context, field graphql.CollectedField, obj *v14.KReference) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10720,7 +20336,7 @@ func (ec *executionContext) fieldContext_SubscriberRef_apiVersion(_ context.Cont
 	return graphql.NewScalarFieldContext("SubscriberRef", field, false, false, "String")
 }
 
-func (ec *executionContext) _SubscriberRef_kind(ctx context.Context, field graphql.CollectedField, obj *v13.KReference) (ret graphql.Marshaler) {
+func (ec *executionContext) _SubscriberRef_kind(ctx context.Context, field graphql.CollectedField, obj *v14.KReference) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10743,7 +20359,7 @@ func (ec *executionContext) fieldContext_SubscriberRef_kind(_ context.Context, f
 	return graphql.NewScalarFieldContext("SubscriberRef", field, false, false, "String")
 }
 
-func (ec *executionContext) _SubscriberRef_name(ctx context.Context, field graphql.CollectedField, obj *v13.KReference) (ret graphql.Marshaler) {
+func (ec *executionContext) _SubscriberRef_name(ctx context.Context, field graphql.CollectedField, obj *v14.KReference) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10766,7 +20382,7 @@ func (ec *executionContext) fieldContext_SubscriberRef_name(_ context.Context, f
 	return graphql.NewScalarFieldContext("SubscriberRef", field, false, false, "String")
 }
 
-func (ec *executionContext) _SubscriberRef_namespace(ctx context.Context, field graphql.CollectedField, obj *v13.KReference) (ret graphql.Marshaler) {
+func (ec *executionContext) _SubscriberRef_namespace(ctx context.Context, field graphql.CollectedField, obj *v14.KReference) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10861,6 +20477,126 @@ func (ec *executionContext) fieldContext_Subscription_serviceInstanceEvent(ctx c
 	if fc.Args, err = ec.field_Subscription_serviceInstanceEvent_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Subscription_serviceBindingEvent(ctx context.Context, field graphql.CollectedField) (ret func(ctx context.Context) graphql.Marshaler) {
+	return graphql.ResolveFieldStream(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Subscription_serviceBindingEvent(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Subscription().ServiceBindingEvent(ctx, fc.Args["namespace"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ServiceBindingEvent) graphql.Marshaler {
+			return ec.marshalNServiceBindingEvent2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBindingEvent(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Subscription_serviceBindingEvent(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Subscription",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBindingEvent(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Subscription_serviceBindingEvent_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Subscription_serviceBrokerEvent(ctx context.Context, field graphql.CollectedField) (ret func(ctx context.Context) graphql.Marshaler) {
+	return graphql.ResolveFieldStream(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Subscription_serviceBrokerEvent(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Subscription().ServiceBrokerEvent(ctx, fc.Args["namespace"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ServiceBrokerEvent) graphql.Marshaler {
+			return ec.marshalNServiceBrokerEvent2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBrokerEvent(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Subscription_serviceBrokerEvent(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Subscription",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceBrokerEvent(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Subscription_serviceBrokerEvent_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Subscription_clusterServiceBrokerEvent(ctx context.Context, field graphql.CollectedField) (ret func(ctx context.Context) graphql.Marshaler) {
+	return graphql.ResolveFieldStream(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Subscription_clusterServiceBrokerEvent(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Subscription().ClusterServiceBrokerEvent(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ClusterServiceBrokerEvent) graphql.Marshaler {
+			return ec.marshalNClusterServiceBrokerEvent2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐClusterServiceBrokerEvent(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Subscription_clusterServiceBrokerEvent(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Subscription",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ClusterServiceBrokerEvent(ctx, field)
+		},
 	}
 	return fc, nil
 }
@@ -11151,6 +20887,226 @@ func (ec *executionContext) fieldContext_Trigger_status(_ context.Context, field
 	return fc, nil
 }
 
+func (ec *executionContext) _Trigger_broker(ctx context.Context, field graphql.CollectedField, obj *v11.Trigger) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Trigger_broker(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Trigger().Broker(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Trigger_broker(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Trigger", field, true, true, "String")
+}
+
+func (ec *executionContext) _Trigger_filterAttributes(ctx context.Context, field graphql.CollectedField, obj *v11.Trigger) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Trigger_filterAttributes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Trigger().FilterAttributes(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return ec.marshalNJSON2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Trigger_filterAttributes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Trigger", field, true, true, "JSON")
+}
+
+func (ec *executionContext) _Trigger_subscriber(ctx context.Context, field graphql.CollectedField, obj *v11.Trigger) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Trigger_subscriber(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Trigger().Subscriber(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v14.Destination) graphql.Marshaler {
+			return ec.marshalNSubscriber2ᚖknativeᚗdevᚋpkgᚋapisᚋduckᚋv1ᚐDestination(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Trigger_subscriber(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Trigger",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Subscriber(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _TriggerConnection_edges(ctx context.Context, field graphql.CollectedField, obj *TriggerConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TriggerConnection_edges(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Edges, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []TriggerEdge) graphql.Marshaler {
+			return ec.marshalNTriggerEdge2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐTriggerEdgeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TriggerConnection_edges(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "TriggerConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_TriggerEdge(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _TriggerConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *TriggerConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TriggerConnection_pageInfo(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PageInfo, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *PageInfo) graphql.Marshaler {
+			return ec.marshalNPageInfo2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐPageInfo(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TriggerConnection_pageInfo(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "TriggerConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PageInfo(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _TriggerConnection_totalCount(ctx context.Context, field graphql.CollectedField, obj *TriggerConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TriggerConnection_totalCount(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TotalCount, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TriggerConnection_totalCount(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TriggerConnection", field, false, false, "Int")
+}
+
+func (ec *executionContext) _TriggerEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *TriggerEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TriggerEdge_cursor(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Cursor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TriggerEdge_cursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TriggerEdge", field, false, false, "String")
+}
+
+func (ec *executionContext) _TriggerEdge_node(ctx context.Context, field graphql.CollectedField, obj *TriggerEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TriggerEdge_node(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Node, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v11.Trigger) graphql.Marshaler {
+			return ec.marshalNTrigger2ᚖknativeᚗdevᚋeventingᚋpkgᚋapisᚋeventingᚋv1ᚐTrigger(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TriggerEdge_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "TriggerEdge",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Trigger(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _TriggerEvent_type(ctx context.Context, field graphql.CollectedField, obj *TriggerEvent) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -11252,6 +21208,61 @@ func (ec *executionContext) fieldContext_TriggerSpec_filter(_ context.Context, f
 	return graphql.NewScalarFieldContext("TriggerSpec", field, true, true, "JSON")
 }
 
+func (ec *executionContext) _TriggerSpec_filters(ctx context.Context, field graphql.CollectedField, obj *v11.TriggerSpec) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TriggerSpec_filters(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.TriggerSpec().Filters(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []map[string]any) graphql.Marshaler {
+			return ec.marshalOJSON2ᚕmapᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_TriggerSpec_filters(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TriggerSpec", field, true, true, "JSON")
+}
+
+func (ec *executionContext) _TriggerSpec_delivery(ctx context.Context, field graphql.CollectedField, obj *v11.TriggerSpec) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TriggerSpec_delivery(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Delivery, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v12.DeliverySpec) graphql.Marshaler {
+			return ec.marshalODelivery2ᚖknativeᚗdevᚋeventingᚋpkgᚋapisᚋduckᚋv1ᚐDeliverySpec(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_TriggerSpec_delivery(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "TriggerSpec",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Delivery(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _TriggerSpec_port(ctx context.Context, field graphql.CollectedField, obj *v11.TriggerSpec) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -11310,7 +21321,7 @@ func (ec *executionContext) _TriggerSpec_subscriber(ctx context.Context, field g
 			return obj.Subscriber, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v v13.Destination) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v v14.Destination) graphql.Marshaler {
 			return ec.marshalNSubscriber2knativeᚗdevᚋpkgᚋapisᚋduckᚋv1ᚐDestination(ctx, selections, v)
 		},
 		true,
@@ -12732,6 +22743,300 @@ func UnmarshalApplicationServiceInput(ctx context.Context, raw any) (Application
 	return out, err
 }
 
+func (ec *executionContext) unmarshalInputConnectApplicationInput(ctx context.Context, obj any) (ConnectApplicationInput, error) {
+	var it ConnectApplicationInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"application", "namespace", "services", "function", "eventTypes", "broker"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "application":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("application"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Application = data
+		case "namespace":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("namespace"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Namespace = data
+		case "services":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("services"))
+			data, err := ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Services = data
+		case "function":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("function"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Function = data
+		case "eventTypes":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("eventTypes"))
+			data, err := ec.unmarshalOConnectEventTypeInput2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectEventTypeInputᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.EventTypes = data
+		case "broker":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("broker"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Broker = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalConnectApplicationInput unmarshals raw into the ConnectApplicationInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalConnectApplicationInput(ctx context.Context, raw any) (ConnectApplicationInput, error) {
+	var out ConnectApplicationInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "ConnectApplicationInput", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputConnectEventTypeInput(ctx context.Context, obj any) (ConnectEventTypeInput, error) {
+	var it ConnectEventTypeInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"type", "version"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "type":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("type"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Type = data
+		case "version":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("version"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Version = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalConnectEventTypeInput unmarshals raw into the ConnectEventTypeInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalConnectEventTypeInput(ctx context.Context, raw any) (ConnectEventTypeInput, error) {
+	var out ConnectEventTypeInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "ConnectEventTypeInput", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputConnectionFilter(ctx context.Context, obj any) (ConnectionFilter, error) {
+	var it ConnectionFilter
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"labelSelector", "text"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "labelSelector":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("labelSelector"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.LabelSelector = data
+		case "text":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("text"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Text = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalConnectionFilter unmarshals raw into the ConnectionFilter input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalConnectionFilter(ctx context.Context, raw any) (ConnectionFilter, error) {
+	var out ConnectionFilter
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "ConnectionFilter", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputConnectionOrder(ctx context.Context, obj any) (ConnectionOrder, error) {
+	var it ConnectionOrder
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"field", "direction"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "field":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("field"))
+			data, err := ec.unmarshalNConnectionOrderField2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionOrderField(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Field = data
+		case "direction":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("direction"))
+			data, err := ec.unmarshalOOrderDirection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐOrderDirection(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Direction = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalConnectionOrder unmarshals raw into the ConnectionOrder input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalConnectionOrder(ctx context.Context, raw any) (ConnectionOrder, error) {
+	var out ConnectionOrder
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "ConnectionOrder", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputDeliveryInput(ctx context.Context, obj any) (DeliveryInput, error) {
+	var it DeliveryInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"retry", "backoffPolicy", "backoffDelay", "timeout", "deadLetterSink"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "retry":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("retry"))
+			data, err := ec.unmarshalOInt2ᚖint(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Retry = data
+		case "backoffPolicy":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("backoffPolicy"))
+			data, err := ec.unmarshalOBackoffPolicy2ᚖknativeᚗdevᚋeventingᚋpkgᚋapisᚋduckᚋv1ᚐBackoffPolicyType(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.BackoffPolicy = data
+		case "backoffDelay":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("backoffDelay"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.BackoffDelay = data
+		case "timeout":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("timeout"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Timeout = data
+		case "deadLetterSink":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("deadLetterSink"))
+			data, err := ec.unmarshalOSubscriberInput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐSubscriberInput(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.DeadLetterSink = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalDeliveryInput unmarshals raw into the DeliveryInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalDeliveryInput(ctx context.Context, raw any) (DeliveryInput, error) {
+	var out DeliveryInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "DeliveryInput", raw, &out)
+	return out, err
+}
+
 func (ec *executionContext) unmarshalInputFunctionEnvInput(ctx context.Context, obj any) (FunctionEnvInput, error) {
 	var it FunctionEnvInput
 	if obj == nil {
@@ -13366,7 +23671,7 @@ func (ec *executionContext) unmarshalInputSubscriberInput(ctx context.Context, o
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"ref", "port", "path"}
+	fieldsInOrder := [...]string{"ref", "uri", "port", "path"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -13375,11 +23680,18 @@ func (ec *executionContext) unmarshalInputSubscriberInput(ctx context.Context, o
 		switch k {
 		case "ref":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("ref"))
-			data, err := ec.unmarshalNSubscriberRefInput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐSubscriberRefInput(ctx, v)
+			data, err := ec.unmarshalOSubscriberRefInput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐSubscriberRefInput(ctx, v)
 			if err != nil {
 				return it, err
 			}
 			it.Ref = data
+		case "uri":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("uri"))
+			data, err := ec.unmarshalOURI2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.URI = data
 		case "port":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("port"))
 			data, err := ec.unmarshalOPort2ᚖuint32(ctx, v)
@@ -13485,7 +23797,7 @@ func (ec *executionContext) unmarshalInputTriggerCreateInput(ctx context.Context
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"name", "broker", "filterAttributes", "subscriber"}
+	fieldsInOrder := [...]string{"name", "namespace", "broker", "filterAttributes", "filters", "delivery", "subscriber"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -13499,6 +23811,13 @@ func (ec *executionContext) unmarshalInputTriggerCreateInput(ctx context.Context
 				return it, err
 			}
 			it.Name = data
+		case "namespace":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("namespace"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Namespace = data
 		case "broker":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("broker"))
 			data, err := ec.unmarshalNString2string(ctx, v)
@@ -13513,6 +23832,20 @@ func (ec *executionContext) unmarshalInputTriggerCreateInput(ctx context.Context
 				return it, err
 			}
 			it.FilterAttributes = data
+		case "filters":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("filters"))
+			data, err := ec.unmarshalOTriggerFilterInput2ᚕknativeᚗdevᚋeventingᚋpkgᚋapisᚋeventingᚋv1ᚐSubscriptionsAPIFilterᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Filters = data
+		case "delivery":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("delivery"))
+			data, err := ec.unmarshalODeliveryInput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐDeliveryInput(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Delivery = data
 		case "subscriber":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("subscriber"))
 			data, err := ec.unmarshalNSubscriberInput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐSubscriberInput(ctx, v)
@@ -13534,6 +23867,90 @@ func (ec *executionContext) unmarshalInputTriggerCreateInput(ctx context.Context
 func UnmarshalTriggerCreateInput(ctx context.Context, raw any) (TriggerCreateInput, error) {
 	var out TriggerCreateInput
 	err := graphql.UnmarshalNamedInputFromContext(ctx, "TriggerCreateInput", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputTriggerFilterInput(ctx context.Context, obj any) (v11.SubscriptionsAPIFilter, error) {
+	var it v11.SubscriptionsAPIFilter
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"exact", "prefix", "suffix", "all", "any", "not", "cesql"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "exact":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("exact"))
+			data, err := ec.unmarshalOLabels2map(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Exact = data
+		case "prefix":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("prefix"))
+			data, err := ec.unmarshalOLabels2map(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Prefix = data
+		case "suffix":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("suffix"))
+			data, err := ec.unmarshalOLabels2map(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Suffix = data
+		case "all":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("all"))
+			data, err := ec.unmarshalOTriggerFilterInput2ᚕknativeᚗdevᚋeventingᚋpkgᚋapisᚋeventingᚋv1ᚐSubscriptionsAPIFilterᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.All = data
+		case "any":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("any"))
+			data, err := ec.unmarshalOTriggerFilterInput2ᚕknativeᚗdevᚋeventingᚋpkgᚋapisᚋeventingᚋv1ᚐSubscriptionsAPIFilterᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Any = data
+		case "not":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("not"))
+			data, err := ec.unmarshalOTriggerFilterInput2ᚖknativeᚗdevᚋeventingᚋpkgᚋapisᚋeventingᚋv1ᚐSubscriptionsAPIFilter(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Not = data
+		case "cesql":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("cesql"))
+			data, err := ec.unmarshalOString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.CESQL = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalTriggerFilterInput unmarshals raw into the TriggerFilterInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalTriggerFilterInput(ctx context.Context, raw any) (v11.SubscriptionsAPIFilter, error) {
+	var out v11.SubscriptionsAPIFilter
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "TriggerFilterInput", raw, &out)
 	return out, err
 }
 
@@ -13603,6 +24020,93 @@ func (ec *executionContext) _Application(ctx context.Context, sel ast.SelectionS
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Application_compassMetadata(ctx, field, obj)
 				})
+		case "eventTypes":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Application_eventTypes(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var applicationConnectionImplementors = []string{"ApplicationConnection"}
+
+func (ec *executionContext) _ApplicationConnection(ctx context.Context, sel ast.SelectionSet, obj *ApplicationConnection) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, applicationConnectionImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ApplicationConnection")
+		case "edges":
+			out.Values[i] = ec._ApplicationConnection_edges(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "pageInfo":
+			out.Values[i] = ec._ApplicationConnection_pageInfo(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "totalCount":
+			out.Values[i] = ec._ApplicationConnection_totalCount(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var applicationEdgeImplementors = []string{"ApplicationEdge"}
+
+func (ec *executionContext) _ApplicationEdge(ctx context.Context, sel ast.SelectionSet, obj *ApplicationEdge) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, applicationEdgeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ApplicationEdge")
+		case "cursor":
+			out.Values[i] = ec._ApplicationEdge_cursor(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "node":
+			out.Values[i] = ec._ApplicationEdge_node(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -13854,6 +24358,228 @@ func (ec *executionContext) _ApplicationService(ctx context.Context, sel ast.Sel
 	return out
 }
 
+var assetImplementors = []string{"Asset"}
+
+func (ec *executionContext) _Asset(ctx context.Context, sel ast.SelectionSet, obj *v1beta1.Asset) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, assetImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Asset")
+		case "name":
+			out.Values[i] = ec._Asset_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "namespace":
+			out.Values[i] = ec._Asset_namespace(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "parameters":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Asset_parameters(ctx, field, obj)
+				})
+		case "type":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Asset_type(ctx, field, obj)
+				})
+		case "files":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Asset_files(ctx, field, obj)
+				})
+		case "status":
+			out.Values[i] = ec._Asset_status(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "displayName":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Asset_displayName(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var assetGroupImplementors = []string{"AssetGroup"}
+
+func (ec *executionContext) _AssetGroup(ctx context.Context, sel ast.SelectionSet, obj *v1beta1.AssetGroup) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, assetGroupImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("AssetGroup")
+		case "name":
+			out.Values[i] = ec._AssetGroup_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "namespace":
+			out.Values[i] = ec._AssetGroup_namespace(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "groupName":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._AssetGroup_groupName(ctx, field, obj)
+				})
+		case "assets":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._AssetGroup_assets(ctx, field, obj)
+				})
+		case "displayName":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._AssetGroup_displayName(ctx, field, obj)
+				})
+		case "description":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._AssetGroup_description(ctx, field, obj)
+				})
+		case "status":
+			out.Values[i] = ec._AssetGroup_status(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var assetGroupStatusImplementors = []string{"AssetGroupStatus"}
+
+func (ec *executionContext) _AssetGroupStatus(ctx context.Context, sel ast.SelectionSet, obj *v1beta1.AssetGroupStatus) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, assetGroupStatusImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("AssetGroupStatus")
+		case "phase":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._AssetGroupStatus_phase(ctx, field, obj)
+				})
+		case "reason":
+			out.Values[i] = ec._AssetGroupStatus_reason(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "message":
+			out.Values[i] = ec._AssetGroupStatus_message(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var assetStatusImplementors = []string{"AssetStatus"}
+
+func (ec *executionContext) _AssetStatus(ctx context.Context, sel ast.SelectionSet, obj *v1beta1.AssetStatus) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, assetStatusImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("AssetStatus")
+		case "phase":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._AssetStatus_phase(ctx, field, obj)
+				})
+		case "reason":
+			out.Values[i] = ec._AssetStatus_reason(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "message":
+			out.Values[i] = ec._AssetStatus_message(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var brokerImplementors = []string{"Broker"}
 
 func (ec *executionContext) _Broker(ctx context.Context, sel ast.SelectionSet, obj *v11.Broker) graphql.Marshaler {
@@ -13923,6 +24649,93 @@ func (ec *executionContext) _Broker(ctx context.Context, sel ast.SelectionSet, o
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Broker_triggers(ctx, field, obj)
 				})
+		case "delivery":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Broker_delivery(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var brokerConnectionImplementors = []string{"BrokerConnection"}
+
+func (ec *executionContext) _BrokerConnection(ctx context.Context, sel ast.SelectionSet, obj *BrokerConnection) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, brokerConnectionImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("BrokerConnection")
+		case "edges":
+			out.Values[i] = ec._BrokerConnection_edges(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "pageInfo":
+			out.Values[i] = ec._BrokerConnection_pageInfo(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "totalCount":
+			out.Values[i] = ec._BrokerConnection_totalCount(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var brokerEdgeImplementors = []string{"BrokerEdge"}
+
+func (ec *executionContext) _BrokerEdge(ctx context.Context, sel ast.SelectionSet, obj *BrokerEdge) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, brokerEdgeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("BrokerEdge")
+		case "cursor":
+			out.Values[i] = ec._BrokerEdge_cursor(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "node":
+			out.Values[i] = ec._BrokerEdge_node(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -13961,6 +24774,421 @@ func (ec *executionContext) _BrokerEvent(ctx context.Context, sel ast.SelectionS
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var clusterAssetImplementors = []string{"ClusterAsset"}
+
+func (ec *executionContext) _ClusterAsset(ctx context.Context, sel ast.SelectionSet, obj *v1beta1.ClusterAsset) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, clusterAssetImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ClusterAsset")
+		case "name":
+			out.Values[i] = ec._ClusterAsset_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "parameters":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterAsset_parameters(ctx, field, obj)
+				})
+		case "type":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterAsset_type(ctx, field, obj)
+				})
+		case "files":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterAsset_files(ctx, field, obj)
+				})
+		case "status":
+			out.Values[i] = ec._ClusterAsset_status(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "displayName":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterAsset_displayName(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var clusterAssetGroupImplementors = []string{"ClusterAssetGroup"}
+
+func (ec *executionContext) _ClusterAssetGroup(ctx context.Context, sel ast.SelectionSet, obj *v1beta1.ClusterAssetGroup) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, clusterAssetGroupImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ClusterAssetGroup")
+		case "name":
+			out.Values[i] = ec._ClusterAssetGroup_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "groupName":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterAssetGroup_groupName(ctx, field, obj)
+				})
+		case "assets":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterAssetGroup_assets(ctx, field, obj)
+				})
+		case "displayName":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterAssetGroup_displayName(ctx, field, obj)
+				})
+		case "description":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterAssetGroup_description(ctx, field, obj)
+				})
+		case "status":
+			out.Values[i] = ec._ClusterAssetGroup_status(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var clusterServiceBrokerImplementors = []string{"ClusterServiceBroker"}
+
+func (ec *executionContext) _ClusterServiceBroker(ctx context.Context, sel ast.SelectionSet, obj *v1beta11.ClusterServiceBroker) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, clusterServiceBrokerImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ClusterServiceBroker")
+		case "name":
+			out.Values[i] = ec._ClusterServiceBroker_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "status":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServiceBroker_status(ctx, field, obj)
+				})
+		case "creationTimestamp":
+			out.Values[i] = ec._ClusterServiceBroker_creationTimestamp(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "url":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServiceBroker_url(ctx, field, obj)
+				})
+		case "labels":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServiceBroker_labels(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var clusterServiceBrokerEventImplementors = []string{"ClusterServiceBrokerEvent"}
+
+func (ec *executionContext) _ClusterServiceBrokerEvent(ctx context.Context, sel ast.SelectionSet, obj *ClusterServiceBrokerEvent) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, clusterServiceBrokerEventImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ClusterServiceBrokerEvent")
+		case "type":
+			out.Values[i] = ec._ClusterServiceBrokerEvent_type(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "clusterServiceBroker":
+			out.Values[i] = ec._ClusterServiceBrokerEvent_clusterServiceBroker(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var clusterServiceClassImplementors = []string{"ClusterServiceClass"}
+
+func (ec *executionContext) _ClusterServiceClass(ctx context.Context, sel ast.SelectionSet, obj *v1beta11.ClusterServiceClass) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, clusterServiceClassImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ClusterServiceClass")
+		case "name":
+			out.Values[i] = ec._ClusterServiceClass_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "externalName":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServiceClass_externalName(ctx, field, obj)
+				})
+		case "displayName":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServiceClass_displayName(ctx, field, obj)
+				})
+		case "creationTimestamp":
+			out.Values[i] = ec._ClusterServiceClass_creationTimestamp(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "description":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServiceClass_description(ctx, field, obj)
+				})
+		case "longDescription":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServiceClass_longDescription(ctx, field, obj)
+				})
+		case "imageUrl":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServiceClass_imageUrl(ctx, field, obj)
+				})
+		case "documentationUrl":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServiceClass_documentationUrl(ctx, field, obj)
+				})
+		case "supportUrl":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServiceClass_supportUrl(ctx, field, obj)
+				})
+		case "providerDisplayName":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServiceClass_providerDisplayName(ctx, field, obj)
+				})
+		case "tags":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServiceClass_tags(ctx, field, obj)
+				})
+		case "labels":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServiceClass_labels(ctx, field, obj)
+				})
+		case "plans":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServiceClass_plans(ctx, field, obj)
+				})
+		case "activated":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServiceClass_activated(ctx, field, obj)
+				})
+		case "instances":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServiceClass_instances(ctx, field, obj)
+				})
+		case "clusterAssetGroup":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServiceClass_clusterAssetGroup(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var clusterServicePlanImplementors = []string{"ClusterServicePlan"}
+
+func (ec *executionContext) _ClusterServicePlan(ctx context.Context, sel ast.SelectionSet, obj *v1beta11.ClusterServicePlan) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, clusterServicePlanImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ClusterServicePlan")
+		case "name":
+			out.Values[i] = ec._ClusterServicePlan_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "displayName":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServicePlan_displayName(ctx, field, obj)
+				})
+		case "externalName":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServicePlan_externalName(ctx, field, obj)
+				})
+		case "description":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServicePlan_description(ctx, field, obj)
+				})
+		case "relatedClusterServiceClassName":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServicePlan_relatedClusterServiceClassName(ctx, field, obj)
+				})
+		case "instanceCreateParameterSchema":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServicePlan_instanceCreateParameterSchema(ctx, field, obj)
+				})
+		case "bindingCreateParameterSchema":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServicePlan_bindingCreateParameterSchema(ctx, field, obj)
+				})
+		case "clusterAssetGroup":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ClusterServicePlan_clusterAssetGroup(ctx, field, obj)
+				})
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -14034,6 +25262,146 @@ func (ec *executionContext) _Condition(ctx context.Context, sel ast.SelectionSet
 	return out
 }
 
+var connectApplicationOutputImplementors = []string{"ConnectApplicationOutput"}
+
+func (ec *executionContext) _ConnectApplicationOutput(ctx context.Context, sel ast.SelectionSet, obj *ConnectApplicationOutput) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, connectApplicationOutputImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ConnectApplicationOutput")
+		case "application":
+			out.Values[i] = ec._ConnectApplicationOutput_application(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "namespace":
+			out.Values[i] = ec._ConnectApplicationOutput_namespace(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "objects":
+			out.Values[i] = ec._ConnectApplicationOutput_objects(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "path":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ConnectApplicationOutput_path(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var connectedObjectImplementors = []string{"ConnectedObject"}
+
+func (ec *executionContext) _ConnectedObject(ctx context.Context, sel ast.SelectionSet, obj *ConnectedObject) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, connectedObjectImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ConnectedObject")
+		case "kind":
+			out.Values[i] = ec._ConnectedObject_kind(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "namespace":
+			out.Values[i] = ec._ConnectedObject_namespace(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "name":
+			out.Values[i] = ec._ConnectedObject_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "outcome":
+			out.Values[i] = ec._ConnectedObject_outcome(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var createServiceBindingOutputImplementors = []string{"CreateServiceBindingOutput"}
+
+func (ec *executionContext) _CreateServiceBindingOutput(ctx context.Context, sel ast.SelectionSet, obj *CreateServiceBindingOutput) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, createServiceBindingOutputImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("CreateServiceBindingOutput")
+		case "name":
+			out.Values[i] = ec._CreateServiceBindingOutput_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "serviceInstanceName":
+			out.Values[i] = ec._CreateServiceBindingOutput_serviceInstanceName(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "namespace":
+			out.Values[i] = ec._CreateServiceBindingOutput_namespace(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var deleteApplicationOutputImplementors = []string{"DeleteApplicationOutput"}
 
 func (ec *executionContext) _DeleteApplicationOutput(ctx context.Context, sel ast.SelectionSet, obj *DeleteApplicationOutput) graphql.Marshaler {
@@ -14048,6 +25416,97 @@ func (ec *executionContext) _DeleteApplicationOutput(ctx context.Context, sel as
 		case "name":
 			out.Values[i] = ec._DeleteApplicationOutput_name(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var deleteServiceBindingOutputImplementors = []string{"DeleteServiceBindingOutput"}
+
+func (ec *executionContext) _DeleteServiceBindingOutput(ctx context.Context, sel ast.SelectionSet, obj *DeleteServiceBindingOutput) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, deleteServiceBindingOutputImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("DeleteServiceBindingOutput")
+		case "name":
+			out.Values[i] = ec._DeleteServiceBindingOutput_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "namespace":
+			out.Values[i] = ec._DeleteServiceBindingOutput_namespace(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var deliveryImplementors = []string{"Delivery"}
+
+func (ec *executionContext) _Delivery(ctx context.Context, sel ast.SelectionSet, obj *v12.DeliverySpec) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, deliveryImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Delivery")
+		case "retry":
+			out.Values[i] = ec._Delivery_retry(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "backoffPolicy":
+			out.Values[i] = ec._Delivery_backoffPolicy(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "backoffDelay":
+			out.Values[i] = ec._Delivery_backoffDelay(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "timeout":
+			out.Values[i] = ec._Delivery_timeout(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "deadLetterSink":
+			out.Values[i] = ec._Delivery_deadLetterSink(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		default:
@@ -14090,6 +25549,39 @@ func (ec *executionContext) _EnabledApplicationService(ctx context.Context, sel 
 			}
 		case "exist":
 			out.Values[i] = ec._EnabledApplicationService_exist(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var envPrefixImplementors = []string{"EnvPrefix"}
+
+func (ec *executionContext) _EnvPrefix(ctx context.Context, sel ast.SelectionSet, obj *v1alpha12.EnvPrefix) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, envPrefixImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("EnvPrefix")
+		case "name":
+			out.Values[i] = ec._EnvPrefix_name(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -14189,6 +25681,102 @@ func (ec *executionContext) _EventActivationEvent(ctx context.Context, sel ast.S
 			}
 		case "schema":
 			out.Values[i] = ec._EventActivationEvent_schema(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var eventTypeImplementors = []string{"EventType"}
+
+func (ec *executionContext) _EventType(ctx context.Context, sel ast.SelectionSet, obj *EventType) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, eventTypeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("EventType")
+		case "application":
+			out.Values[i] = ec._EventType_application(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "service":
+			out.Values[i] = ec._EventType_service(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "type":
+			out.Values[i] = ec._EventType_type(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "version":
+			out.Values[i] = ec._EventType_version(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "description":
+			out.Values[i] = ec._EventType_description(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "schema":
+			out.Values[i] = ec._EventType_schema(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var fileImplementors = []string{"File"}
+
+func (ec *executionContext) _File(ctx context.Context, sel ast.SelectionSet, obj *File) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, fileImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("File")
+		case "url":
+			out.Values[i] = ec._File_url(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "metadata":
+			out.Values[i] = ec._File_metadata(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -14327,7 +25915,7 @@ func (ec *executionContext) _Function(ctx context.Context, sel ast.SelectionSet,
 
 var functionEnvImplementors = []string{"FunctionEnv"}
 
-func (ec *executionContext) _FunctionEnv(ctx context.Context, sel ast.SelectionSet, obj *v12.EnvVar) graphql.Marshaler {
+func (ec *executionContext) _FunctionEnv(ctx context.Context, sel ast.SelectionSet, obj *v13.EnvVar) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, functionEnvImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -14619,6 +26207,44 @@ func (ec *executionContext) _FunctionStatus(ctx context.Context, sel ast.Selecti
 	return out
 }
 
+var localObjectReferenceImplementors = []string{"LocalObjectReference"}
+
+func (ec *executionContext) _LocalObjectReference(ctx context.Context, sel ast.SelectionSet, obj *v1alpha12.LocalReferenceByKindAndName) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, localObjectReferenceImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("LocalObjectReference")
+		case "kind":
+			out.Values[i] = ec._LocalObjectReference_kind(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "name":
+			out.Values[i] = ec._LocalObjectReference_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var meshObjectImplementors = []string{"MeshObject"}
 
 func (ec *executionContext) _MeshObject(ctx context.Context, sel ast.SelectionSet, obj *eventmesh.StageObject) graphql.Marshaler {
@@ -14887,6 +26513,20 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
+		case "createServiceBinding":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_createServiceBinding(ctx, field)
+			})
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "deleteServiceBinding":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_deleteServiceBinding(ctx, field)
+			})
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
 		case "createNamespace":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_createNamespace(ctx, field)
@@ -14936,6 +26576,20 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
+		case "deleteManyTriggers":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_deleteManyTriggers(ctx, field)
+			})
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "connectApplication":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_connectApplication(ctx, field)
+			})
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -14955,7 +26609,7 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 
 var namespaceImplementors = []string{"Namespace"}
 
-func (ec *executionContext) _Namespace(ctx context.Context, sel ast.SelectionSet, obj *v12.Namespace) graphql.Marshaler {
+func (ec *executionContext) _Namespace(ctx context.Context, sel ast.SelectionSet, obj *v13.Namespace) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, namespaceImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -14993,6 +26647,87 @@ func (ec *executionContext) _Namespace(ctx context.Context, sel ast.SelectionSet
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Namespace_applications(ctx, field, obj)
 				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var namespaceConnectionImplementors = []string{"NamespaceConnection"}
+
+func (ec *executionContext) _NamespaceConnection(ctx context.Context, sel ast.SelectionSet, obj *NamespaceConnection) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, namespaceConnectionImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("NamespaceConnection")
+		case "edges":
+			out.Values[i] = ec._NamespaceConnection_edges(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "pageInfo":
+			out.Values[i] = ec._NamespaceConnection_pageInfo(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "totalCount":
+			out.Values[i] = ec._NamespaceConnection_totalCount(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var namespaceEdgeImplementors = []string{"NamespaceEdge"}
+
+func (ec *executionContext) _NamespaceEdge(ctx context.Context, sel ast.SelectionSet, obj *NamespaceEdge) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, namespaceEdgeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("NamespaceEdge")
+		case "cursor":
+			out.Values[i] = ec._NamespaceEdge_cursor(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "node":
+			out.Values[i] = ec._NamespaceEdge_node(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -15050,7 +26785,7 @@ func (ec *executionContext) _NamespaceEvent(ctx context.Context, sel ast.Selecti
 
 var namespaceListItemImplementors = []string{"NamespaceListItem"}
 
-func (ec *executionContext) _NamespaceListItem(ctx context.Context, sel ast.SelectionSet, obj *v12.Namespace) graphql.Marshaler {
+func (ec *executionContext) _NamespaceListItem(ctx context.Context, sel ast.SelectionSet, obj *v13.Namespace) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, namespaceListItemImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -15107,7 +26842,7 @@ func (ec *executionContext) _NamespaceListItem(ctx context.Context, sel ast.Sele
 
 var namespaceMutationOutputImplementors = []string{"NamespaceMutationOutput"}
 
-func (ec *executionContext) _NamespaceMutationOutput(ctx context.Context, sel ast.SelectionSet, obj *v12.Namespace) graphql.Marshaler {
+func (ec *executionContext) _NamespaceMutationOutput(ctx context.Context, sel ast.SelectionSet, obj *v13.Namespace) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, namespaceMutationOutputImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -15127,6 +26862,54 @@ func (ec *executionContext) _NamespaceMutationOutput(ctx context.Context, sel as
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._NamespaceMutationOutput_labels(ctx, field, obj)
 				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var pageInfoImplementors = []string{"PageInfo"}
+
+func (ec *executionContext) _PageInfo(ctx context.Context, sel ast.SelectionSet, obj *PageInfo) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, pageInfoImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("PageInfo")
+		case "hasNextPage":
+			out.Values[i] = ec._PageInfo_hasNextPage(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "hasPreviousPage":
+			out.Values[i] = ec._PageInfo_hasPreviousPage(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "startCursor":
+			out.Values[i] = ec._PageInfo_startCursor(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "endCursor":
+			out.Values[i] = ec._PageInfo_endCursor(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -15175,6 +26958,12 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_applications(ctx, field)
 				})
+		case "applicationsConnection":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_applicationsConnection(ctx, field)
+				})
 		case "eventActivations":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
 				true, true,
@@ -15193,6 +26982,42 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_serviceClasses(ctx, field)
 				})
+		case "clusterServiceClass":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_clusterServiceClass(ctx, field)
+				})
+		case "clusterServiceClasses":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_clusterServiceClasses(ctx, field)
+				})
+		case "serviceBroker":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_serviceBroker(ctx, field)
+				})
+		case "serviceBrokers":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_serviceBrokers(ctx, field)
+				})
+		case "clusterServiceBroker":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_clusterServiceBroker(ctx, field)
+				})
+		case "clusterServiceBrokers":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_clusterServiceBrokers(ctx, field)
+				})
 		case "serviceInstance":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
 				true, false,
@@ -15205,6 +27030,30 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_serviceInstances(ctx, field)
 				})
+		case "serviceBinding":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_serviceBinding(ctx, field)
+				})
+		case "serviceBindingUsage":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_serviceBindingUsage(ctx, field)
+				})
+		case "serviceBindingUsages":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_serviceBindingUsages(ctx, field)
+				})
+		case "serviceInstancesConnection":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_serviceInstancesConnection(ctx, field)
+				})
 		case "namespace":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
 				true, false,
@@ -15216,6 +27065,12 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				true, true,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_namespaces(ctx, field)
+				})
+		case "namespacesConnection":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_namespacesConnection(ctx, field)
 				})
 		case "function":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
@@ -15241,6 +27096,12 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_triggers(ctx, field)
 				})
+		case "triggersConnection":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_triggersConnection(ctx, field)
+				})
 		case "brokers":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
 				true, true,
@@ -15252,6 +27113,18 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_broker(ctx, field)
+				})
+		case "brokersConnection":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_brokersConnection(ctx, field)
+				})
+		case "eventTypes":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_eventTypes(ctx, field)
 				})
 		case "meshStatus":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
@@ -15328,9 +27201,591 @@ func (ec *executionContext) _ResourceValues(ctx context.Context, sel ast.Selecti
 	return out
 }
 
+var secretImplementors = []string{"Secret"}
+
+func (ec *executionContext) _Secret(ctx context.Context, sel ast.SelectionSet, obj *v13.Secret) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, secretImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Secret")
+		case "name":
+			out.Values[i] = ec._Secret_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "namespace":
+			out.Values[i] = ec._Secret_namespace(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "data":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Secret_data(ctx, field, obj)
+				})
+		case "type":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Secret_type(ctx, field, obj)
+				})
+		case "creationTime":
+			out.Values[i] = ec._Secret_creationTime(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "labels":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Secret_labels(ctx, field, obj)
+				})
+		case "annotations":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Secret_annotations(ctx, field, obj)
+				})
+		case "json":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Secret_json(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var serviceBindingImplementors = []string{"ServiceBinding"}
+
+func (ec *executionContext) _ServiceBinding(ctx context.Context, sel ast.SelectionSet, obj *v1beta11.ServiceBinding) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceBindingImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceBinding")
+		case "name":
+			out.Values[i] = ec._ServiceBinding_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "serviceInstanceName":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServiceBinding_serviceInstanceName(ctx, field, obj)
+				})
+		case "namespace":
+			out.Values[i] = ec._ServiceBinding_namespace(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "secret":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServiceBinding_secret(ctx, field, obj)
+				})
+		case "status":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServiceBinding_status(ctx, field, obj)
+				})
+		case "parameters":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServiceBinding_parameters(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var serviceBindingEventImplementors = []string{"ServiceBindingEvent"}
+
+func (ec *executionContext) _ServiceBindingEvent(ctx context.Context, sel ast.SelectionSet, obj *ServiceBindingEvent) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceBindingEventImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceBindingEvent")
+		case "type":
+			out.Values[i] = ec._ServiceBindingEvent_type(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "serviceBinding":
+			out.Values[i] = ec._ServiceBindingEvent_serviceBinding(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var serviceBindingStatusImplementors = []string{"ServiceBindingStatus"}
+
+func (ec *executionContext) _ServiceBindingStatus(ctx context.Context, sel ast.SelectionSet, obj *ServiceBindingStatus) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceBindingStatusImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceBindingStatus")
+		case "type":
+			out.Values[i] = ec._ServiceBindingStatus_type(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "reason":
+			out.Values[i] = ec._ServiceBindingStatus_reason(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "message":
+			out.Values[i] = ec._ServiceBindingStatus_message(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var serviceBindingUsageImplementors = []string{"ServiceBindingUsage"}
+
+func (ec *executionContext) _ServiceBindingUsage(ctx context.Context, sel ast.SelectionSet, obj *v1alpha12.ServiceBindingUsage) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceBindingUsageImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceBindingUsage")
+		case "name":
+			out.Values[i] = ec._ServiceBindingUsage_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "namespace":
+			out.Values[i] = ec._ServiceBindingUsage_namespace(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "serviceBinding":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServiceBindingUsage_serviceBinding(ctx, field, obj)
+				})
+		case "usedBy":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServiceBindingUsage_usedBy(ctx, field, obj)
+				})
+		case "parameters":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServiceBindingUsage_parameters(ctx, field, obj)
+				})
+		case "status":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServiceBindingUsage_status(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var serviceBindingUsageParametersImplementors = []string{"ServiceBindingUsageParameters"}
+
+func (ec *executionContext) _ServiceBindingUsageParameters(ctx context.Context, sel ast.SelectionSet, obj *v1alpha12.Parameters) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceBindingUsageParametersImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceBindingUsageParameters")
+		case "envPrefix":
+			out.Values[i] = ec._ServiceBindingUsageParameters_envPrefix(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var serviceBindingUsageStatusImplementors = []string{"ServiceBindingUsageStatus"}
+
+func (ec *executionContext) _ServiceBindingUsageStatus(ctx context.Context, sel ast.SelectionSet, obj *ServiceBindingUsageStatus) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceBindingUsageStatusImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceBindingUsageStatus")
+		case "type":
+			out.Values[i] = ec._ServiceBindingUsageStatus_type(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "reason":
+			out.Values[i] = ec._ServiceBindingUsageStatus_reason(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "message":
+			out.Values[i] = ec._ServiceBindingUsageStatus_message(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var serviceBindingsImplementors = []string{"ServiceBindings"}
+
+func (ec *executionContext) _ServiceBindings(ctx context.Context, sel ast.SelectionSet, obj *ServiceBindings) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceBindingsImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceBindings")
+		case "items":
+			out.Values[i] = ec._ServiceBindings_items(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "stats":
+			out.Values[i] = ec._ServiceBindings_stats(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var serviceBindingsStatsImplementors = []string{"ServiceBindingsStats"}
+
+func (ec *executionContext) _ServiceBindingsStats(ctx context.Context, sel ast.SelectionSet, obj *ServiceBindingsStats) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceBindingsStatsImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceBindingsStats")
+		case "ready":
+			out.Values[i] = ec._ServiceBindingsStats_ready(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "failed":
+			out.Values[i] = ec._ServiceBindingsStats_failed(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "pending":
+			out.Values[i] = ec._ServiceBindingsStats_pending(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "unknown":
+			out.Values[i] = ec._ServiceBindingsStats_unknown(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var serviceBrokerImplementors = []string{"ServiceBroker"}
+
+func (ec *executionContext) _ServiceBroker(ctx context.Context, sel ast.SelectionSet, obj *v1beta11.ServiceBroker) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceBrokerImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceBroker")
+		case "name":
+			out.Values[i] = ec._ServiceBroker_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "namespace":
+			out.Values[i] = ec._ServiceBroker_namespace(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "status":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServiceBroker_status(ctx, field, obj)
+				})
+		case "creationTimestamp":
+			out.Values[i] = ec._ServiceBroker_creationTimestamp(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "url":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServiceBroker_url(ctx, field, obj)
+				})
+		case "labels":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServiceBroker_labels(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var serviceBrokerEventImplementors = []string{"ServiceBrokerEvent"}
+
+func (ec *executionContext) _ServiceBrokerEvent(ctx context.Context, sel ast.SelectionSet, obj *ServiceBrokerEvent) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceBrokerEventImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceBrokerEvent")
+		case "type":
+			out.Values[i] = ec._ServiceBrokerEvent_type(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "serviceBroker":
+			out.Values[i] = ec._ServiceBrokerEvent_serviceBroker(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var serviceBrokerStatusImplementors = []string{"ServiceBrokerStatus"}
+
+func (ec *executionContext) _ServiceBrokerStatus(ctx context.Context, sel ast.SelectionSet, obj *ServiceBrokerStatus) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceBrokerStatusImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceBrokerStatus")
+		case "ready":
+			out.Values[i] = ec._ServiceBrokerStatus_ready(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "reason":
+			out.Values[i] = ec._ServiceBrokerStatus_reason(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "message":
+			out.Values[i] = ec._ServiceBrokerStatus_message(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var serviceClassImplementors = []string{"ServiceClass"}
 
-func (ec *executionContext) _ServiceClass(ctx context.Context, sel ast.SelectionSet, obj *v1beta1.ServiceClass) graphql.Marshaler {
+func (ec *executionContext) _ServiceClass(ctx context.Context, sel ast.SelectionSet, obj *v1beta11.ServiceClass) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, serviceClassImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -15432,6 +27887,18 @@ func (ec *executionContext) _ServiceClass(ctx context.Context, sel ast.Selection
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._ServiceClass_instances(ctx, field, obj)
 				})
+		case "clusterAssetGroup":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServiceClass_clusterAssetGroup(ctx, field, obj)
+				})
+		case "assetGroup":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServiceClass_assetGroup(ctx, field, obj)
+				})
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -15451,7 +27918,7 @@ func (ec *executionContext) _ServiceClass(ctx context.Context, sel ast.Selection
 
 var serviceInstanceImplementors = []string{"ServiceInstance"}
 
-func (ec *executionContext) _ServiceInstance(ctx context.Context, sel ast.SelectionSet, obj *v1beta1.ServiceInstance) graphql.Marshaler {
+func (ec *executionContext) _ServiceInstance(ctx context.Context, sel ast.SelectionSet, obj *v1beta11.ServiceInstance) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, serviceInstanceImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -15511,11 +27978,23 @@ func (ec *executionContext) _ServiceInstance(ctx context.Context, sel ast.Select
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._ServiceInstance_serviceClass(ctx, field, obj)
 				})
+		case "clusterServiceClass":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServiceInstance_clusterServiceClass(ctx, field, obj)
+				})
 		case "servicePlan":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
 				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._ServiceInstance_servicePlan(ctx, field, obj)
+				})
+		case "clusterServicePlan":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServiceInstance_clusterServicePlan(ctx, field, obj)
 				})
 		case "bindable":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
@@ -15523,6 +28002,99 @@ func (ec *executionContext) _ServiceInstance(ctx context.Context, sel ast.Select
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._ServiceInstance_bindable(ctx, field, obj)
 				})
+		case "serviceBindings":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServiceInstance_serviceBindings(ctx, field, obj)
+				})
+		case "serviceBindingUsages":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServiceInstance_serviceBindingUsages(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var serviceInstanceConnectionImplementors = []string{"ServiceInstanceConnection"}
+
+func (ec *executionContext) _ServiceInstanceConnection(ctx context.Context, sel ast.SelectionSet, obj *ServiceInstanceConnection) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceInstanceConnectionImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceInstanceConnection")
+		case "edges":
+			out.Values[i] = ec._ServiceInstanceConnection_edges(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "pageInfo":
+			out.Values[i] = ec._ServiceInstanceConnection_pageInfo(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "totalCount":
+			out.Values[i] = ec._ServiceInstanceConnection_totalCount(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var serviceInstanceEdgeImplementors = []string{"ServiceInstanceEdge"}
+
+func (ec *executionContext) _ServiceInstanceEdge(ctx context.Context, sel ast.SelectionSet, obj *ServiceInstanceEdge) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceInstanceEdgeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceInstanceEdge")
+		case "cursor":
+			out.Values[i] = ec._ServiceInstanceEdge_cursor(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "node":
+			out.Values[i] = ec._ServiceInstanceEdge_node(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -15666,7 +28238,7 @@ func (ec *executionContext) _ServiceInstanceStatus(ctx context.Context, sel ast.
 
 var servicePlanImplementors = []string{"ServicePlan"}
 
-func (ec *executionContext) _ServicePlan(ctx context.Context, sel ast.SelectionSet, obj *v1beta1.ServicePlan) graphql.Marshaler {
+func (ec *executionContext) _ServicePlan(ctx context.Context, sel ast.SelectionSet, obj *v1beta11.ServicePlan) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, servicePlanImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -15721,6 +28293,18 @@ func (ec *executionContext) _ServicePlan(ctx context.Context, sel ast.SelectionS
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._ServicePlan_bindingCreateParameterSchema(ctx, field, obj)
 				})
+		case "clusterAssetGroup":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServicePlan_clusterAssetGroup(ctx, field, obj)
+				})
+		case "assetGroup":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServicePlan_assetGroup(ctx, field, obj)
+				})
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -15740,7 +28324,7 @@ func (ec *executionContext) _ServicePlan(ctx context.Context, sel ast.SelectionS
 
 var subscriberImplementors = []string{"Subscriber"}
 
-func (ec *executionContext) _Subscriber(ctx context.Context, sel ast.SelectionSet, obj *v13.Destination) graphql.Marshaler {
+func (ec *executionContext) _Subscriber(ctx context.Context, sel ast.SelectionSet, obj *v14.Destination) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, subscriberImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -15779,7 +28363,7 @@ func (ec *executionContext) _Subscriber(ctx context.Context, sel ast.SelectionSe
 
 var subscriberRefImplementors = []string{"SubscriberRef"}
 
-func (ec *executionContext) _SubscriberRef(ctx context.Context, sel ast.SelectionSet, obj *v13.KReference) graphql.Marshaler {
+func (ec *executionContext) _SubscriberRef(ctx context.Context, sel ast.SelectionSet, obj *v14.KReference) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, subscriberRefImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -15842,6 +28426,12 @@ func (ec *executionContext) _Subscription(ctx context.Context, sel ast.Selection
 		return ec._Subscription_applicationEvent(ctx, fields[0])
 	case "serviceInstanceEvent":
 		return ec._Subscription_serviceInstanceEvent(ctx, fields[0])
+	case "serviceBindingEvent":
+		return ec._Subscription_serviceBindingEvent(ctx, fields[0])
+	case "serviceBrokerEvent":
+		return ec._Subscription_serviceBrokerEvent(ctx, fields[0])
+	case "clusterServiceBrokerEvent":
+		return ec._Subscription_clusterServiceBrokerEvent(ctx, fields[0])
 	case "namespaceEvent":
 		return ec._Subscription_namespaceEvent(ctx, fields[0])
 	case "triggerEvent":
@@ -15869,20 +28459,119 @@ func (ec *executionContext) _Trigger(ctx context.Context, sel ast.SelectionSet, 
 		case "name":
 			out.Values[i] = ec._Trigger_name(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "namespace":
 			out.Values[i] = ec._Trigger_namespace(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "spec":
 			out.Values[i] = ec._Trigger_spec(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "status":
 			out.Values[i] = ec._Trigger_status(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "broker":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Trigger_broker(ctx, field, obj)
+				})
+		case "filterAttributes":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Trigger_filterAttributes(ctx, field, obj)
+				})
+		case "subscriber":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Trigger_subscriber(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var triggerConnectionImplementors = []string{"TriggerConnection"}
+
+func (ec *executionContext) _TriggerConnection(ctx context.Context, sel ast.SelectionSet, obj *TriggerConnection) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, triggerConnectionImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("TriggerConnection")
+		case "edges":
+			out.Values[i] = ec._TriggerConnection_edges(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "pageInfo":
+			out.Values[i] = ec._TriggerConnection_pageInfo(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "totalCount":
+			out.Values[i] = ec._TriggerConnection_totalCount(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var triggerEdgeImplementors = []string{"TriggerEdge"}
+
+func (ec *executionContext) _TriggerEdge(ctx context.Context, sel ast.SelectionSet, obj *TriggerEdge) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, triggerEdgeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("TriggerEdge")
+		case "cursor":
+			out.Values[i] = ec._TriggerEdge_cursor(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "node":
+			out.Values[i] = ec._TriggerEdge_node(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -15963,6 +28652,17 @@ func (ec *executionContext) _TriggerSpec(ctx context.Context, sel ast.SelectionS
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._TriggerSpec_filter(ctx, field, obj)
 				})
+		case "filters":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._TriggerSpec_filters(ctx, field, obj)
+				})
+		case "delivery":
+			out.Values[i] = ec._TriggerSpec_delivery(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
 		case "port":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
 				true, true,
@@ -16503,6 +29203,34 @@ func (ec *executionContext) marshalNApplication2ᚖgithubᚗcomᚋkymaᚑeventme
 	return ec._Application(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalNApplicationConnection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐApplicationConnection(ctx context.Context, sel ast.SelectionSet, v *ApplicationConnection) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ApplicationConnection!")
+		return graphql.Null
+	}
+	return ec._ApplicationConnection(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNApplicationEdge2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐApplicationEdge(ctx context.Context, sel ast.SelectionSet, v ApplicationEdge) graphql.Marshaler {
+	return ec._ApplicationEdge(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNApplicationEdge2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐApplicationEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []ApplicationEdge) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNApplicationEdge2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐApplicationEdge(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) marshalNApplicationEntry2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋapplicationconnectorᚋv1alpha1ᚐEntry(ctx context.Context, sel ast.SelectionSet, v v1alpha1.Entry) graphql.Marshaler {
 	return ec._ApplicationEntry(ctx, sel, &v)
 }
@@ -16582,6 +29310,54 @@ func (ec *executionContext) marshalNApplicationStatus2githubᚗcomᚋkymaᚑeven
 	return v
 }
 
+func (ec *executionContext) marshalNAsset2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐAsset(ctx context.Context, sel ast.SelectionSet, v v1beta1.Asset) graphql.Marshaler {
+	return ec._Asset(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNAsset2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐAssetᚄ(ctx context.Context, sel ast.SelectionSet, v []v1beta1.Asset) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNAsset2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐAsset(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) unmarshalNAssetGroupPhaseType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐAssetGroupPhaseType(ctx context.Context, v any) (AssetGroupPhaseType, error) {
+	var res AssetGroupPhaseType
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNAssetGroupPhaseType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐAssetGroupPhaseType(ctx context.Context, sel ast.SelectionSet, v AssetGroupPhaseType) graphql.Marshaler {
+	return v
+}
+
+func (ec *executionContext) marshalNAssetGroupStatus2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐAssetGroupStatus(ctx context.Context, sel ast.SelectionSet, v v1beta1.AssetGroupStatus) graphql.Marshaler {
+	return ec._AssetGroupStatus(ctx, sel, &v)
+}
+
+func (ec *executionContext) unmarshalNAssetPhaseType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐAssetPhaseType(ctx context.Context, v any) (AssetPhaseType, error) {
+	var res AssetPhaseType
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNAssetPhaseType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐAssetPhaseType(ctx context.Context, sel ast.SelectionSet, v AssetPhaseType) graphql.Marshaler {
+	return v
+}
+
+func (ec *executionContext) marshalNAssetStatus2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐAssetStatus(ctx context.Context, sel ast.SelectionSet, v v1beta1.AssetStatus) graphql.Marshaler {
+	return ec._AssetStatus(ctx, sel, &v)
+}
+
 func (ec *executionContext) unmarshalNBoolean2bool(ctx context.Context, v any) (bool, error) {
 	res, err := graphql.UnmarshalBoolean(v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -16624,6 +29400,34 @@ func (ec *executionContext) marshalNBroker2ᚖknativeᚗdevᚋeventingᚋpkgᚋa
 	return ec._Broker(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalNBrokerConnection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐBrokerConnection(ctx context.Context, sel ast.SelectionSet, v *BrokerConnection) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "BrokerConnection!")
+		return graphql.Null
+	}
+	return ec._BrokerConnection(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNBrokerEdge2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐBrokerEdge(ctx context.Context, sel ast.SelectionSet, v BrokerEdge) graphql.Marshaler {
+	return ec._BrokerEdge(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNBrokerEdge2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐBrokerEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []BrokerEdge) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNBrokerEdge2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐBrokerEdge(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) marshalNBrokerEvent2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐBrokerEvent(ctx context.Context, sel ast.SelectionSet, v *BrokerEvent) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "BrokerEvent!")
@@ -16647,6 +29451,102 @@ func (ec *executionContext) marshalNBrokerStatusType2githubᚗcomᚋkymaᚑevent
 	return res
 }
 
+func (ec *executionContext) marshalNClusterAsset2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐClusterAsset(ctx context.Context, sel ast.SelectionSet, v v1beta1.ClusterAsset) graphql.Marshaler {
+	return ec._ClusterAsset(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNClusterAsset2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐClusterAssetᚄ(ctx context.Context, sel ast.SelectionSet, v []v1beta1.ClusterAsset) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNClusterAsset2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐClusterAsset(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNClusterServiceBroker2githubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServiceBroker(ctx context.Context, sel ast.SelectionSet, v v1beta11.ClusterServiceBroker) graphql.Marshaler {
+	return ec._ClusterServiceBroker(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNClusterServiceBroker2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServiceBrokerᚄ(ctx context.Context, sel ast.SelectionSet, v []v1beta11.ClusterServiceBroker) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNClusterServiceBroker2githubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServiceBroker(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNClusterServiceBroker2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServiceBroker(ctx context.Context, sel ast.SelectionSet, v *v1beta11.ClusterServiceBroker) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ClusterServiceBroker!")
+		return graphql.Null
+	}
+	return ec._ClusterServiceBroker(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNClusterServiceBrokerEvent2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐClusterServiceBrokerEvent(ctx context.Context, sel ast.SelectionSet, v *ClusterServiceBrokerEvent) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ClusterServiceBrokerEvent!")
+		return graphql.Null
+	}
+	return ec._ClusterServiceBrokerEvent(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNClusterServiceClass2githubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServiceClass(ctx context.Context, sel ast.SelectionSet, v v1beta11.ClusterServiceClass) graphql.Marshaler {
+	return ec._ClusterServiceClass(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNClusterServiceClass2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServiceClassᚄ(ctx context.Context, sel ast.SelectionSet, v []v1beta11.ClusterServiceClass) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNClusterServiceClass2githubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServiceClass(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNClusterServicePlan2githubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServicePlan(ctx context.Context, sel ast.SelectionSet, v v1beta11.ClusterServicePlan) graphql.Marshaler {
+	return ec._ClusterServicePlan(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNClusterServicePlan2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServicePlanᚄ(ctx context.Context, sel ast.SelectionSet, v []v1beta11.ClusterServicePlan) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNClusterServicePlan2githubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServicePlan(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) marshalNCondition2knativeᚗdevᚋpkgᚋapisᚐCondition(ctx context.Context, sel ast.SelectionSet, v apis.Condition) graphql.Marshaler {
 	return ec._Condition(ctx, sel, &v)
 }
@@ -16665,6 +29565,56 @@ func (ec *executionContext) marshalNCondition2ᚕknativeᚗdevᚋpkgᚋapisᚐCo
 	}
 
 	return ret
+}
+
+func (ec *executionContext) unmarshalNConnectApplicationInput2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectApplicationInput(ctx context.Context, v any) (ConnectApplicationInput, error) {
+	res, err := ec.unmarshalInputConnectApplicationInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalNConnectEventTypeInput2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectEventTypeInput(ctx context.Context, v any) (ConnectEventTypeInput, error) {
+	res, err := ec.unmarshalInputConnectEventTypeInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalNConnectOutcome2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectOutcome(ctx context.Context, v any) (ConnectOutcome, error) {
+	var res ConnectOutcome
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNConnectOutcome2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectOutcome(ctx context.Context, sel ast.SelectionSet, v ConnectOutcome) graphql.Marshaler {
+	return v
+}
+
+func (ec *executionContext) marshalNConnectedObject2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectedObject(ctx context.Context, sel ast.SelectionSet, v ConnectedObject) graphql.Marshaler {
+	return ec._ConnectedObject(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNConnectedObject2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectedObjectᚄ(ctx context.Context, sel ast.SelectionSet, v []ConnectedObject) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNConnectedObject2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectedObject(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) unmarshalNConnectionOrderField2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionOrderField(ctx context.Context, v any) (ConnectionOrderField, error) {
+	var res ConnectionOrderField
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNConnectionOrderField2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionOrderField(ctx context.Context, sel ast.SelectionSet, v ConnectionOrderField) graphql.Marshaler {
+	return v
 }
 
 func (ec *executionContext) marshalNDeleteApplicationOutput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐDeleteApplicationOutput(ctx context.Context, sel ast.SelectionSet, v *DeleteApplicationOutput) graphql.Marshaler {
@@ -16699,6 +29649,46 @@ func (ec *executionContext) marshalNEventActivationEvent2githubᚗcomᚋkymaᚑe
 	return ec._EventActivationEvent(ctx, sel, &v)
 }
 
+func (ec *executionContext) marshalNEventType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐEventType(ctx context.Context, sel ast.SelectionSet, v EventType) graphql.Marshaler {
+	return ec._EventType(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNEventType2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐEventTypeᚄ(ctx context.Context, sel ast.SelectionSet, v []EventType) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNEventType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐEventType(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNFile2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐFile(ctx context.Context, sel ast.SelectionSet, v File) graphql.Marshaler {
+	return ec._File(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNFile2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐFileᚄ(ctx context.Context, sel ast.SelectionSet, v []File) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNFile2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐFile(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) marshalNFunction2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋserverlessᚋv1alpha1ᚐFunction(ctx context.Context, sel ast.SelectionSet, v v1alpha11.Function) graphql.Marshaler {
 	return ec._Function(ctx, sel, &v)
 }
@@ -16719,11 +29709,11 @@ func (ec *executionContext) marshalNFunction2ᚕgithubᚗcomᚋkymaᚑeventmesh�
 	return ret
 }
 
-func (ec *executionContext) marshalNFunctionEnv2k8sᚗioᚋapiᚋcoreᚋv1ᚐEnvVar(ctx context.Context, sel ast.SelectionSet, v v12.EnvVar) graphql.Marshaler {
+func (ec *executionContext) marshalNFunctionEnv2k8sᚗioᚋapiᚋcoreᚋv1ᚐEnvVar(ctx context.Context, sel ast.SelectionSet, v v13.EnvVar) graphql.Marshaler {
 	return ec._FunctionEnv(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNFunctionEnv2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐEnvVarᚄ(ctx context.Context, sel ast.SelectionSet, v []v12.EnvVar) graphql.Marshaler {
+func (ec *executionContext) marshalNFunctionEnv2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐEnvVarᚄ(ctx context.Context, sel ast.SelectionSet, v []v13.EnvVar) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
@@ -16862,6 +29852,20 @@ func (ec *executionContext) marshalNInstanceStatusType2githubᚗcomᚋkymaᚑeve
 	return res
 }
 
+func (ec *executionContext) unmarshalNInt2int(ctx context.Context, v any) (int, error) {
+	res, err := graphql.UnmarshalInt(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNInt2int(ctx context.Context, sel ast.SelectionSet, v int) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalInt(v)
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "Int!")
+	}
+	return res
+}
+
 func (ec *executionContext) unmarshalNJSON2map(ctx context.Context, v any) (map[string]any, error) {
 	res, err := scalars.UnmarshalJSON(v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -16896,6 +29900,14 @@ func (ec *executionContext) marshalNLabels2map(ctx context.Context, sel ast.Sele
 		graphql.AddInvalidNullFromMarshaler(ctx, "Labels!")
 	}
 	return res
+}
+
+func (ec *executionContext) marshalNLocalObjectReference2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐLocalReferenceByKindAndName(ctx context.Context, sel ast.SelectionSet, v *v1alpha12.LocalReferenceByKindAndName) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "LocalObjectReference!")
+		return graphql.Null
+	}
+	return ec._LocalObjectReference(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalNMeshObject2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋeventmeshᚐStageObject(ctx context.Context, sel ast.SelectionSet, v eventmesh.StageObject) graphql.Marshaler {
@@ -16989,6 +30001,34 @@ func (ec *executionContext) marshalNMeshStatusEvent2ᚖgithubᚗcomᚋkymaᚑeve
 	return ec._MeshStatusEvent(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalNNamespaceConnection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐNamespaceConnection(ctx context.Context, sel ast.SelectionSet, v *NamespaceConnection) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "NamespaceConnection!")
+		return graphql.Null
+	}
+	return ec._NamespaceConnection(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNNamespaceEdge2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐNamespaceEdge(ctx context.Context, sel ast.SelectionSet, v NamespaceEdge) graphql.Marshaler {
+	return ec._NamespaceEdge(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNNamespaceEdge2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐNamespaceEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []NamespaceEdge) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNNamespaceEdge2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐNamespaceEdge(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) marshalNNamespaceEvent2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐNamespaceEvent(ctx context.Context, sel ast.SelectionSet, v *NamespaceEvent) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "NamespaceEvent!")
@@ -16997,11 +30037,11 @@ func (ec *executionContext) marshalNNamespaceEvent2ᚖgithubᚗcomᚋkymaᚑeven
 	return ec._NamespaceEvent(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNNamespaceListItem2k8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx context.Context, sel ast.SelectionSet, v v12.Namespace) graphql.Marshaler {
+func (ec *executionContext) marshalNNamespaceListItem2k8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx context.Context, sel ast.SelectionSet, v v13.Namespace) graphql.Marshaler {
 	return ec._NamespaceListItem(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNNamespaceListItem2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespaceᚄ(ctx context.Context, sel ast.SelectionSet, v []v12.Namespace) graphql.Marshaler {
+func (ec *executionContext) marshalNNamespaceListItem2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespaceᚄ(ctx context.Context, sel ast.SelectionSet, v []v13.Namespace) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
@@ -17017,7 +30057,7 @@ func (ec *executionContext) marshalNNamespaceListItem2ᚕk8sᚗioᚋapiᚋcore�
 	return ret
 }
 
-func (ec *executionContext) marshalNNamespaceListItem2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx context.Context, sel ast.SelectionSet, v *v12.Namespace) graphql.Marshaler {
+func (ec *executionContext) marshalNNamespaceListItem2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx context.Context, sel ast.SelectionSet, v *v13.Namespace) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "NamespaceListItem!")
 		return graphql.Null
@@ -17025,7 +30065,7 @@ func (ec *executionContext) marshalNNamespaceListItem2ᚖk8sᚗioᚋapiᚋcore�
 	return ec._NamespaceListItem(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNNamespaceMutationOutput2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx context.Context, sel ast.SelectionSet, v *v12.Namespace) graphql.Marshaler {
+func (ec *executionContext) marshalNNamespaceMutationOutput2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx context.Context, sel ast.SelectionSet, v *v13.Namespace) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "NamespaceMutationOutput!")
 		return graphql.Null
@@ -17036,6 +30076,14 @@ func (ec *executionContext) marshalNNamespaceMutationOutput2ᚖk8sᚗioᚋapiᚋ
 func (ec *executionContext) unmarshalNOwnerReferenceInput2k8sᚗioᚋapimachineryᚋpkgᚋapisᚋmetaᚋv1ᚐOwnerReference(ctx context.Context, v any) (v1.OwnerReference, error) {
 	res, err := ec.unmarshalInputOwnerReferenceInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNPageInfo2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐPageInfo(ctx context.Context, sel ast.SelectionSet, v *PageInfo) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "PageInfo!")
+		return graphql.Null
+	}
+	return ec._PageInfo(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalNPort2uint32(ctx context.Context, v any) (uint32, error) {
@@ -17065,11 +30113,155 @@ func (ec *executionContext) unmarshalNResourceValuesInput2ᚖgithubᚗcomᚋkyma
 	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalNServiceClass2githubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceClass(ctx context.Context, sel ast.SelectionSet, v v1beta1.ServiceClass) graphql.Marshaler {
+func (ec *executionContext) marshalNServiceBinding2githubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBinding(ctx context.Context, sel ast.SelectionSet, v v1beta11.ServiceBinding) graphql.Marshaler {
+	return ec._ServiceBinding(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNServiceBinding2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBindingᚄ(ctx context.Context, sel ast.SelectionSet, v []v1beta11.ServiceBinding) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNServiceBinding2githubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBinding(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNServiceBinding2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBinding(ctx context.Context, sel ast.SelectionSet, v *v1beta11.ServiceBinding) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ServiceBinding!")
+		return graphql.Null
+	}
+	return ec._ServiceBinding(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNServiceBindingEvent2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBindingEvent(ctx context.Context, sel ast.SelectionSet, v *ServiceBindingEvent) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ServiceBindingEvent!")
+		return graphql.Null
+	}
+	return ec._ServiceBindingEvent(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNServiceBindingStatus2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBindingStatus(ctx context.Context, sel ast.SelectionSet, v *ServiceBindingStatus) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ServiceBindingStatus!")
+		return graphql.Null
+	}
+	return ec._ServiceBindingStatus(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNServiceBindingStatusType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBindingStatusType(ctx context.Context, v any) (ServiceBindingStatusType, error) {
+	var res ServiceBindingStatusType
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNServiceBindingStatusType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBindingStatusType(ctx context.Context, sel ast.SelectionSet, v ServiceBindingStatusType) graphql.Marshaler {
+	return v
+}
+
+func (ec *executionContext) marshalNServiceBindingUsage2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐServiceBindingUsage(ctx context.Context, sel ast.SelectionSet, v v1alpha12.ServiceBindingUsage) graphql.Marshaler {
+	return ec._ServiceBindingUsage(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNServiceBindingUsage2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐServiceBindingUsageᚄ(ctx context.Context, sel ast.SelectionSet, v []v1alpha12.ServiceBindingUsage) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNServiceBindingUsage2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐServiceBindingUsage(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNServiceBindingUsageStatus2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBindingUsageStatus(ctx context.Context, sel ast.SelectionSet, v *ServiceBindingUsageStatus) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ServiceBindingUsageStatus!")
+		return graphql.Null
+	}
+	return ec._ServiceBindingUsageStatus(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNServiceBindingUsageStatusType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBindingUsageStatusType(ctx context.Context, v any) (ServiceBindingUsageStatusType, error) {
+	var res ServiceBindingUsageStatusType
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNServiceBindingUsageStatusType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBindingUsageStatusType(ctx context.Context, sel ast.SelectionSet, v ServiceBindingUsageStatusType) graphql.Marshaler {
+	return v
+}
+
+func (ec *executionContext) marshalNServiceBindingsStats2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBindingsStats(ctx context.Context, sel ast.SelectionSet, v *ServiceBindingsStats) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ServiceBindingsStats!")
+		return graphql.Null
+	}
+	return ec._ServiceBindingsStats(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNServiceBroker2githubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBroker(ctx context.Context, sel ast.SelectionSet, v v1beta11.ServiceBroker) graphql.Marshaler {
+	return ec._ServiceBroker(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNServiceBroker2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBrokerᚄ(ctx context.Context, sel ast.SelectionSet, v []v1beta11.ServiceBroker) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNServiceBroker2githubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBroker(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNServiceBroker2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBroker(ctx context.Context, sel ast.SelectionSet, v *v1beta11.ServiceBroker) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ServiceBroker!")
+		return graphql.Null
+	}
+	return ec._ServiceBroker(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNServiceBrokerEvent2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBrokerEvent(ctx context.Context, sel ast.SelectionSet, v *ServiceBrokerEvent) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ServiceBrokerEvent!")
+		return graphql.Null
+	}
+	return ec._ServiceBrokerEvent(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNServiceBrokerStatus2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBrokerStatus(ctx context.Context, sel ast.SelectionSet, v *ServiceBrokerStatus) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ServiceBrokerStatus!")
+		return graphql.Null
+	}
+	return ec._ServiceBrokerStatus(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNServiceClass2githubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceClass(ctx context.Context, sel ast.SelectionSet, v v1beta11.ServiceClass) graphql.Marshaler {
 	return ec._ServiceClass(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNServiceClass2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceClassᚄ(ctx context.Context, sel ast.SelectionSet, v []v1beta1.ServiceClass) graphql.Marshaler {
+func (ec *executionContext) marshalNServiceClass2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceClassᚄ(ctx context.Context, sel ast.SelectionSet, v []v1beta11.ServiceClass) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
@@ -17085,11 +30277,11 @@ func (ec *executionContext) marshalNServiceClass2ᚕgithubᚗcomᚋkubernetesᚑ
 	return ret
 }
 
-func (ec *executionContext) marshalNServiceInstance2githubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceInstance(ctx context.Context, sel ast.SelectionSet, v v1beta1.ServiceInstance) graphql.Marshaler {
+func (ec *executionContext) marshalNServiceInstance2githubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceInstance(ctx context.Context, sel ast.SelectionSet, v v1beta11.ServiceInstance) graphql.Marshaler {
 	return ec._ServiceInstance(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNServiceInstance2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceInstanceᚄ(ctx context.Context, sel ast.SelectionSet, v []v1beta1.ServiceInstance) graphql.Marshaler {
+func (ec *executionContext) marshalNServiceInstance2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceInstanceᚄ(ctx context.Context, sel ast.SelectionSet, v []v1beta11.ServiceInstance) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
@@ -17105,12 +30297,20 @@ func (ec *executionContext) marshalNServiceInstance2ᚕgithubᚗcomᚋkubernetes
 	return ret
 }
 
-func (ec *executionContext) marshalNServiceInstance2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceInstance(ctx context.Context, sel ast.SelectionSet, v *v1beta1.ServiceInstance) graphql.Marshaler {
+func (ec *executionContext) marshalNServiceInstance2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceInstance(ctx context.Context, sel ast.SelectionSet, v *v1beta11.ServiceInstance) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "ServiceInstance!")
 		return graphql.Null
 	}
 	return ec._ServiceInstance(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNServiceInstanceConnection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceInstanceConnection(ctx context.Context, sel ast.SelectionSet, v *ServiceInstanceConnection) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ServiceInstanceConnection!")
+		return graphql.Null
+	}
+	return ec._ServiceInstanceConnection(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalNServiceInstanceCreateInput2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceInstanceCreateInput(ctx context.Context, v any) (ServiceInstanceCreateInput, error) {
@@ -17121,6 +30321,26 @@ func (ec *executionContext) unmarshalNServiceInstanceCreateInput2githubᚗcomᚋ
 func (ec *executionContext) unmarshalNServiceInstanceCreateInputResourceRef2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceInstanceCreateInputResourceRef(ctx context.Context, v any) (*ServiceInstanceCreateInputResourceRef, error) {
 	res, err := ec.unmarshalInputServiceInstanceCreateInputResourceRef(ctx, v)
 	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNServiceInstanceEdge2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceInstanceEdge(ctx context.Context, sel ast.SelectionSet, v ServiceInstanceEdge) graphql.Marshaler {
+	return ec._ServiceInstanceEdge(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNServiceInstanceEdge2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceInstanceEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []ServiceInstanceEdge) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNServiceInstanceEdge2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceInstanceEdge(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 func (ec *executionContext) marshalNServiceInstanceEvent2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceInstanceEvent(ctx context.Context, sel ast.SelectionSet, v *ServiceInstanceEvent) graphql.Marshaler {
@@ -17139,11 +30359,11 @@ func (ec *executionContext) marshalNServiceInstanceStatus2ᚖgithubᚗcomᚋkyma
 	return ec._ServiceInstanceStatus(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNServicePlan2githubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServicePlan(ctx context.Context, sel ast.SelectionSet, v v1beta1.ServicePlan) graphql.Marshaler {
+func (ec *executionContext) marshalNServicePlan2githubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServicePlan(ctx context.Context, sel ast.SelectionSet, v v1beta11.ServicePlan) graphql.Marshaler {
 	return ec._ServicePlan(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNServicePlan2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServicePlanᚄ(ctx context.Context, sel ast.SelectionSet, v []v1beta1.ServicePlan) graphql.Marshaler {
+func (ec *executionContext) marshalNServicePlan2ᚕgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServicePlanᚄ(ctx context.Context, sel ast.SelectionSet, v []v1beta11.ServicePlan) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
@@ -17202,17 +30422,20 @@ func (ec *executionContext) marshalNString2ᚕstringᚄ(ctx context.Context, sel
 	return ret
 }
 
-func (ec *executionContext) marshalNSubscriber2knativeᚗdevᚋpkgᚋapisᚋduckᚋv1ᚐDestination(ctx context.Context, sel ast.SelectionSet, v v13.Destination) graphql.Marshaler {
+func (ec *executionContext) marshalNSubscriber2knativeᚗdevᚋpkgᚋapisᚋduckᚋv1ᚐDestination(ctx context.Context, sel ast.SelectionSet, v v14.Destination) graphql.Marshaler {
 	return ec._Subscriber(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNSubscriber2ᚖknativeᚗdevᚋpkgᚋapisᚋduckᚋv1ᚐDestination(ctx context.Context, sel ast.SelectionSet, v *v14.Destination) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "Subscriber!")
+		return graphql.Null
+	}
+	return ec._Subscriber(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalNSubscriberInput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐSubscriberInput(ctx context.Context, v any) (*SubscriberInput, error) {
 	res, err := ec.unmarshalInputSubscriberInput(ctx, v)
-	return &res, graphql.ErrorOnPath(ctx, err)
-}
-
-func (ec *executionContext) unmarshalNSubscriberRefInput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐSubscriberRefInput(ctx context.Context, v any) (*SubscriberRefInput, error) {
-	res, err := ec.unmarshalInputSubscriberRefInput(ctx, v)
 	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
@@ -17291,6 +30514,14 @@ func (ec *executionContext) marshalNTrigger2ᚖknativeᚗdevᚋeventingᚋpkgᚋ
 	return ec._Trigger(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalNTriggerConnection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐTriggerConnection(ctx context.Context, sel ast.SelectionSet, v *TriggerConnection) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "TriggerConnection!")
+		return graphql.Null
+	}
+	return ec._TriggerConnection(ctx, sel, v)
+}
+
 func (ec *executionContext) unmarshalNTriggerCreateInput2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐTriggerCreateInput(ctx context.Context, v any) (TriggerCreateInput, error) {
 	res, err := ec.unmarshalInputTriggerCreateInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -17310,12 +30541,37 @@ func (ec *executionContext) unmarshalNTriggerCreateInput2ᚕgithubᚗcomᚋkyma�
 	return res, nil
 }
 
+func (ec *executionContext) marshalNTriggerEdge2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐTriggerEdge(ctx context.Context, sel ast.SelectionSet, v TriggerEdge) graphql.Marshaler {
+	return ec._TriggerEdge(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNTriggerEdge2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐTriggerEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []TriggerEdge) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNTriggerEdge2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐTriggerEdge(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) marshalNTriggerEvent2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐTriggerEvent(ctx context.Context, sel ast.SelectionSet, v *TriggerEvent) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "TriggerEvent!")
 		return graphql.Null
 	}
 	return ec._TriggerEvent(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNTriggerFilterInput2knativeᚗdevᚋeventingᚋpkgᚋapisᚋeventingᚋv1ᚐSubscriptionsAPIFilter(ctx context.Context, v any) (v11.SubscriptionsAPIFilter, error) {
+	res, err := ec.unmarshalInputTriggerFilterInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
 }
 
 func (ec *executionContext) marshalNTriggerSpec2knativeᚗdevᚋeventingᚋpkgᚋapisᚋeventingᚋv1ᚐTriggerSpec(ctx context.Context, sel ast.SelectionSet, v v11.TriggerSpec) graphql.Marshaler {
@@ -17581,6 +30837,32 @@ func (ec *executionContext) unmarshalOApplicationServiceEventsInput2ᚖgithubᚗ
 	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
+func (ec *executionContext) marshalOAssetGroup2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐAssetGroup(ctx context.Context, sel ast.SelectionSet, v *v1beta1.AssetGroup) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._AssetGroup(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalOBackoffPolicy2ᚖknativeᚗdevᚋeventingᚋpkgᚋapisᚋduckᚋv1ᚐBackoffPolicyType(ctx context.Context, v any) (*v12.BackoffPolicyType, error) {
+	if v == nil {
+		return nil, nil
+	}
+	tmp, err := graphql.UnmarshalString(v)
+	res := v12.BackoffPolicyType(tmp)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOBackoffPolicy2ᚖknativeᚗdevᚋeventingᚋpkgᚋapisᚋduckᚋv1ᚐBackoffPolicyType(ctx context.Context, sel ast.SelectionSet, v *v12.BackoffPolicyType) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	_ = sel
+	_ = ctx
+	res := graphql.MarshalString(string(*v))
+	return res
+}
+
 func (ec *executionContext) unmarshalOBoolean2bool(ctx context.Context, v any) (bool, error) {
 	res, err := graphql.UnmarshalBoolean(v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -17618,6 +30900,103 @@ func (ec *executionContext) marshalOBroker2ᚖknativeᚗdevᚋeventingᚋpkgᚋa
 	return ec._Broker(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalOClusterAssetGroup2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐClusterAssetGroup(ctx context.Context, sel ast.SelectionSet, v *v1beta1.ClusterAssetGroup) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._ClusterAssetGroup(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOClusterServiceBroker2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServiceBroker(ctx context.Context, sel ast.SelectionSet, v *v1beta11.ClusterServiceBroker) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._ClusterServiceBroker(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOClusterServiceClass2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServiceClass(ctx context.Context, sel ast.SelectionSet, v *v1beta11.ClusterServiceClass) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._ClusterServiceClass(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOClusterServicePlan2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐClusterServicePlan(ctx context.Context, sel ast.SelectionSet, v *v1beta11.ClusterServicePlan) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._ClusterServicePlan(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOConnectApplicationOutput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectApplicationOutput(ctx context.Context, sel ast.SelectionSet, v *ConnectApplicationOutput) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._ConnectApplicationOutput(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalOConnectEventTypeInput2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectEventTypeInputᚄ(ctx context.Context, v any) ([]ConnectEventTypeInput, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]ConnectEventTypeInput, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNConnectEventTypeInput2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectEventTypeInput(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) unmarshalOConnectionFilter2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionFilter(ctx context.Context, v any) (*ConnectionFilter, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := ec.unmarshalInputConnectionFilter(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalOConnectionOrder2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectionOrder(ctx context.Context, v any) (*ConnectionOrder, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := ec.unmarshalInputConnectionOrder(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOCreateServiceBindingOutput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐCreateServiceBindingOutput(ctx context.Context, sel ast.SelectionSet, v *CreateServiceBindingOutput) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._CreateServiceBindingOutput(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalODeleteServiceBindingOutput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐDeleteServiceBindingOutput(ctx context.Context, sel ast.SelectionSet, v *DeleteServiceBindingOutput) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._DeleteServiceBindingOutput(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalODelivery2ᚖknativeᚗdevᚋeventingᚋpkgᚋapisᚋduckᚋv1ᚐDeliverySpec(ctx context.Context, sel ast.SelectionSet, v *v12.DeliverySpec) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._Delivery(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalODeliveryInput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐDeliveryInput(ctx context.Context, v any) (*DeliveryInput, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := ec.unmarshalInputDeliveryInput(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
 func (ec *executionContext) marshalOEnabledApplicationService2ᚕᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐEnabledApplicationService(ctx context.Context, sel ast.SelectionSet, v []*EnabledApplicationService) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
@@ -17638,6 +31017,13 @@ func (ec *executionContext) marshalOEnabledApplicationService2ᚖgithubᚗcomᚋ
 	return ec._EnabledApplicationService(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalOEnvPrefix2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐEnvPrefix(ctx context.Context, sel ast.SelectionSet, v *v1alpha12.EnvPrefix) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._EnvPrefix(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalOEventActivationEvent2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋeventmeshᚐEventTypeᚄ(ctx context.Context, sel ast.SelectionSet, v []eventmesh.EventType) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
@@ -17646,6 +31032,25 @@ func (ec *executionContext) marshalOEventActivationEvent2ᚕgithubᚗcomᚋkyma�
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNEventActivationEvent2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋeventmeshᚐEventType(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalOEventType2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐEventTypeᚄ(ctx context.Context, sel ast.SelectionSet, v []EventType) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNEventType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐEventType(ctx, sel, v[i])
 	})
 
 	for _, e := range ret {
@@ -17742,6 +31147,24 @@ func (ec *executionContext) marshalOInt2ᚖint(ctx context.Context, sel ast.Sele
 	return res
 }
 
+func (ec *executionContext) unmarshalOInt2ᚖint32(ctx context.Context, v any) (*int32, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := graphql.UnmarshalInt32(v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOInt2ᚖint32(ctx context.Context, sel ast.SelectionSet, v *int32) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	_ = sel
+	_ = ctx
+	res := graphql.MarshalInt32(*v)
+	return res
+}
+
 func (ec *executionContext) unmarshalOJSON2map(ctx context.Context, v any) (map[string]any, error) {
 	if v == nil {
 		return nil, nil
@@ -17758,6 +31181,41 @@ func (ec *executionContext) marshalOJSON2map(ctx context.Context, sel ast.Select
 	_ = ctx
 	res := scalars.MarshalJSON(v)
 	return res
+}
+
+func (ec *executionContext) unmarshalOJSON2ᚕmapᚄ(ctx context.Context, v any) ([]map[string]any, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]map[string]any, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNJSON2map(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalOJSON2ᚕmapᚄ(ctx context.Context, sel ast.SelectionSet, v []map[string]any) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := make(graphql.Array, len(v))
+	for i := range v {
+		ret[i] = ec.marshalNJSON2map(ctx, sel, v[i])
+	}
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 func (ec *executionContext) unmarshalOLabels2map(ctx context.Context, v any) (map[string]string, error) {
@@ -17778,11 +31236,34 @@ func (ec *executionContext) marshalOLabels2map(ctx context.Context, sel ast.Sele
 	return res
 }
 
-func (ec *executionContext) marshalONamespace2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx context.Context, sel ast.SelectionSet, v *v12.Namespace) graphql.Marshaler {
+func (ec *executionContext) marshalOMeshPath2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋeventmeshᚐPath(ctx context.Context, sel ast.SelectionSet, v *eventmesh.Path) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._MeshPath(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalONamespace2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx context.Context, sel ast.SelectionSet, v *v13.Namespace) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
 	return ec._Namespace(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalOOrderDirection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐOrderDirection(ctx context.Context, v any) (*OrderDirection, error) {
+	if v == nil {
+		return nil, nil
+	}
+	var res = new(OrderDirection)
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOOrderDirection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐOrderDirection(ctx context.Context, sel ast.SelectionSet, v *OrderDirection) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return v
 }
 
 func (ec *executionContext) unmarshalOOwnerReferenceInput2ᚕk8sᚗioᚋapimachineryᚋpkgᚋapisᚋmetaᚋv1ᚐOwnerReferenceᚄ(ctx context.Context, v any) ([]v1.OwnerReference, error) {
@@ -17820,14 +31301,75 @@ func (ec *executionContext) marshalOPort2ᚖuint32(ctx context.Context, sel ast.
 	return res
 }
 
-func (ec *executionContext) marshalOServiceClass2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceClass(ctx context.Context, sel ast.SelectionSet, v *v1beta1.ServiceClass) graphql.Marshaler {
+func (ec *executionContext) marshalOSecret2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐSecret(ctx context.Context, sel ast.SelectionSet, v *v13.Secret) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._Secret(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOServiceBinding2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBinding(ctx context.Context, sel ast.SelectionSet, v *v1beta11.ServiceBinding) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._ServiceBinding(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOServiceBindingUsage2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐServiceBindingUsageᚄ(ctx context.Context, sel ast.SelectionSet, v []v1alpha12.ServiceBindingUsage) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNServiceBindingUsage2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐServiceBindingUsage(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalOServiceBindingUsage2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐServiceBindingUsage(ctx context.Context, sel ast.SelectionSet, v *v1alpha12.ServiceBindingUsage) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._ServiceBindingUsage(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOServiceBindingUsageParameters2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐParameters(ctx context.Context, sel ast.SelectionSet, v *v1alpha12.Parameters) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._ServiceBindingUsageParameters(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOServiceBindings2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceBindings(ctx context.Context, sel ast.SelectionSet, v *ServiceBindings) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._ServiceBindings(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOServiceBroker2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBroker(ctx context.Context, sel ast.SelectionSet, v *v1beta11.ServiceBroker) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._ServiceBroker(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOServiceClass2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceClass(ctx context.Context, sel ast.SelectionSet, v *v1beta11.ServiceClass) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
 	return ec._ServiceClass(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalOServiceInstance2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceInstance(ctx context.Context, sel ast.SelectionSet, v *v1beta1.ServiceInstance) graphql.Marshaler {
+func (ec *executionContext) marshalOServiceInstance2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceInstance(ctx context.Context, sel ast.SelectionSet, v *v1beta11.ServiceInstance) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
@@ -17841,11 +31383,23 @@ func (ec *executionContext) marshalOServiceInstanceResourceRef2ᚖgithubᚗcom�
 	return ec._ServiceInstanceResourceRef(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalOServicePlan2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServicePlan(ctx context.Context, sel ast.SelectionSet, v *v1beta1.ServicePlan) graphql.Marshaler {
+func (ec *executionContext) marshalOServicePlan2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServicePlan(ctx context.Context, sel ast.SelectionSet, v *v1beta11.ServicePlan) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
 	return ec._ServicePlan(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalOString2string(ctx context.Context, v any) (string, error) {
+	res, err := graphql.UnmarshalString(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOString2string(ctx context.Context, sel ast.SelectionSet, v string) graphql.Marshaler {
+	_ = sel
+	_ = ctx
+	res := graphql.MarshalString(v)
+	return res
 }
 
 func (ec *executionContext) unmarshalOString2ᚕstringᚄ(ctx context.Context, v any) ([]string, error) {
@@ -17901,6 +31455,13 @@ func (ec *executionContext) marshalOString2ᚖstring(ctx context.Context, sel as
 	return res
 }
 
+func (ec *executionContext) marshalOSubscriber2ᚖknativeᚗdevᚋpkgᚋapisᚋduckᚋv1ᚐDestination(ctx context.Context, sel ast.SelectionSet, v *v14.Destination) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._Subscriber(ctx, sel, v)
+}
+
 func (ec *executionContext) unmarshalOSubscriberInput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐSubscriberInput(ctx context.Context, v any) (*SubscriberInput, error) {
 	if v == nil {
 		return nil, nil
@@ -17909,11 +31470,19 @@ func (ec *executionContext) unmarshalOSubscriberInput2ᚖgithubᚗcomᚋkymaᚑe
 	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalOSubscriberRef2ᚖknativeᚗdevᚋpkgᚋapisᚋduckᚋv1ᚐKReference(ctx context.Context, sel ast.SelectionSet, v *v13.KReference) graphql.Marshaler {
+func (ec *executionContext) marshalOSubscriberRef2ᚖknativeᚗdevᚋpkgᚋapisᚋduckᚋv1ᚐKReference(ctx context.Context, sel ast.SelectionSet, v *v14.KReference) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
 	return ec._SubscriberRef(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalOSubscriberRefInput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐSubscriberRefInput(ctx context.Context, v any) (*SubscriberRefInput, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := ec.unmarshalInputSubscriberRefInput(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
 func (ec *executionContext) marshalOTrigger2ᚕknativeᚗdevᚋeventingᚋpkgᚋapisᚋeventingᚋv1ᚐTriggerᚄ(ctx context.Context, sel ast.SelectionSet, v []v11.Trigger) graphql.Marshaler {
@@ -17940,6 +31509,31 @@ func (ec *executionContext) marshalOTrigger2ᚖknativeᚗdevᚋeventingᚋpkgᚋ
 		return graphql.Null
 	}
 	return ec._Trigger(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalOTriggerFilterInput2ᚕknativeᚗdevᚋeventingᚋpkgᚋapisᚋeventingᚋv1ᚐSubscriptionsAPIFilterᚄ(ctx context.Context, v any) ([]v11.SubscriptionsAPIFilter, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]v11.SubscriptionsAPIFilter, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNTriggerFilterInput2knativeᚗdevᚋeventingᚋpkgᚋapisᚋeventingᚋv1ᚐSubscriptionsAPIFilter(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) unmarshalOTriggerFilterInput2ᚖknativeᚗdevᚋeventingᚋpkgᚋapisᚋeventingᚋv1ᚐSubscriptionsAPIFilter(ctx context.Context, v any) (*v11.SubscriptionsAPIFilter, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := ec.unmarshalInputTriggerFilterInput(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
 func (ec *executionContext) unmarshalOURI2ᚖstring(ctx context.Context, v any) (*string, error) {

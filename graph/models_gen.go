@@ -12,9 +12,28 @@ import (
 	"github.com/kyma-eventmesh/kyma-console/eventmesh"
 	"github.com/kyma-eventmesh/kyma-console/k8s"
 	"github.com/kyma-eventmesh/kyma-console/k8s/apis/applicationconnector/v1alpha1"
-	v11 "k8s.io/api/core/v1"
+	v12 "k8s.io/api/core/v1"
+	v11 "knative.dev/eventing/pkg/apis/duck/v1"
 	"knative.dev/eventing/pkg/apis/eventing/v1"
 )
+
+// A page of Applications.
+type ApplicationConnection struct {
+	// What is on the page, in order.
+	Edges []ApplicationEdge `json:"edges"`
+	// Where the page is.
+	PageInfo *PageInfo `json:"pageInfo"`
+	// How many there are on all pages together, after the filter.
+	TotalCount int `json:"totalCount"`
+}
+
+// One of the Applications of a page.
+type ApplicationEdge struct {
+	// Its place in the order, for after and before. It stays valid when the object is gone.
+	Cursor string `json:"cursor"`
+	// The object.
+	Node *v1alpha1.Application `json:"node"`
+}
 
 // A change of an Application.
 type ApplicationEvent struct {
@@ -80,6 +99,24 @@ type ApplicationServiceInput struct {
 	API *ApplicationServiceAPIInput `json:"api,omitempty"`
 }
 
+// A page of Brokers.
+type BrokerConnection struct {
+	// What is on the page, in order.
+	Edges []BrokerEdge `json:"edges"`
+	// Where the page is.
+	PageInfo *PageInfo `json:"pageInfo"`
+	// How many there are on all pages together, after the filter.
+	TotalCount int `json:"totalCount"`
+}
+
+// One of the Brokers of a page.
+type BrokerEdge struct {
+	// Its place in the order, for after and before. It stays valid when the object is gone.
+	Cursor string `json:"cursor"`
+	// The object.
+	Node *v1.Broker `json:"node"`
+}
+
 // A change of a Broker.
 type BrokerEvent struct {
 	// What happened.
@@ -88,10 +125,116 @@ type BrokerEvent struct {
 	Broker *v1.Broker `json:"broker"`
 }
 
+// A change of a cluster-wide service broker.
+type ClusterServiceBrokerEvent struct {
+	// What happened.
+	Type k8s.EventType `json:"type"`
+	// The broker after the change, before it for DELETE.
+	ClusterServiceBroker *v1beta1.ClusterServiceBroker `json:"clusterServiceBroker"`
+}
+
+// What to connect.
+type ConnectApplicationInput struct {
+	// Name of the Application.
+	Application string `json:"application"`
+	// The namespace to connect it to.
+	Namespace string `json:"namespace"`
+	// Ids of the event services to provision; null means all that the Application offers. A new ApplicationMapping then enables its later ones as well.
+	Services []string `json:"services,omitempty"`
+	// Name of the Function, in the namespace, that is to be called with the events.
+	Function string `json:"function"`
+	// The events, a Trigger each unless one takes them already; [] means no Triggers. null means all that the documents of the services list or, when they list
+	// none, a single Trigger that takes whatever the Application sends.
+	EventTypes []ConnectEventTypeInput `json:"eventTypes,omitempty"`
+	// Name of the Broker; null means "default", to which the Application's events come.
+	Broker *string `json:"broker,omitempty"`
+}
+
+// What connectApplication did.
+type ConnectApplicationOutput struct {
+	// Name of the Application.
+	Application string `json:"application"`
+	// The namespace.
+	Namespace string `json:"namespace"`
+	// The objects that make the connection, in the order in which they are made: ApplicationMapping, ServiceInstances, Triggers.
+	Objects []ConnectedObject `json:"objects"`
+	// How far the path is, as meshStatus shows it; meshStatusEvent tells how it goes on. null only with an error, when it may not be seen.
+	Path *eventmesh.Path `json:"path,omitempty"`
+}
+
+// An event type to connect.
+type ConnectEventTypeInput struct {
+	// CloudEvents type, such as order.created.
+	Type string `json:"type"`
+	// Version, such as v1; "" means any.
+	Version string `json:"version"`
+}
+
+// An object of a connection.
+type ConnectedObject struct {
+	// Its kind: ApplicationMapping, ServiceInstance or Trigger.
+	Kind string `json:"kind"`
+	// Its namespace.
+	Namespace string `json:"namespace"`
+	// Its name.
+	Name string `json:"name"`
+	// What was done with it.
+	Outcome ConnectOutcome `json:"outcome"`
+}
+
+// Which objects of a connection to look at: those that satisfy everything given.
+type ConnectionFilter struct {
+	// A selector of labels as Kubernetes writes it, such as "team=checkout,stage in (dev,test)": of an Application's own labels,
+	// and of the Kubernetes labels of everything else. null or "" means any.
+	LabelSelector *string `json:"labelSelector,omitempty"`
+	// Text to look for, upper and lower case alike; the connection says where. null or "" means any.
+	Text *string `json:"text,omitempty"`
+}
+
+// The order of a connection. Objects that are equal in it are ordered by name, then namespace.
+type ConnectionOrder struct {
+	// By what.
+	Field ConnectionOrderField `json:"field"`
+	// Which way; null means ASC.
+	Direction *OrderDirection `json:"direction,omitempty"`
+}
+
+// A service binding that was created.
+type CreateServiceBindingOutput struct {
+	// Its name.
+	Name string `json:"name"`
+	// Name of the instance.
+	ServiceInstanceName string `json:"serviceInstanceName"`
+	// Its namespace.
+	Namespace string `json:"namespace"`
+}
+
 // An Application that was deleted.
 type DeleteApplicationOutput struct {
 	// Its name.
 	Name string `json:"name"`
+}
+
+// A service binding that was deleted.
+type DeleteServiceBindingOutput struct {
+	// Its name.
+	Name string `json:"name"`
+	// Its namespace.
+	Namespace string `json:"namespace"`
+}
+
+// How events are to be delivered that are not taken at once.
+type DeliveryInput struct {
+	// How often to try again before the event goes to the dead letter sink, from 0; null means until it succeeds.
+	Retry *int `json:"retry,omitempty"`
+	// How the time between two tries grows; null means exponential.
+	BackoffPolicy *v11.BackoffPolicyType `json:"backoffPolicy,omitempty"`
+	// Time before the first retry, as an ISO 8601 duration such as PT1S; null means the mesh's default.
+	BackoffDelay *string `json:"backoffDelay,omitempty"`
+	// Time for each try, as an ISO 8601 duration above 0; null means the mesh's default.
+	Timeout *string `json:"timeout,omitempty"`
+	// Who gets the events that could not be delivered; null means that they are dropped.
+	DeadLetterSink *SubscriberInput `json:"deadLetterSink,omitempty"`
 }
 
 // A service that a namespace may use.
@@ -102,6 +245,30 @@ type EnabledApplicationService struct {
 	DisplayName string `json:"displayName"`
 	// Whether the Application offers it.
 	Exist bool `json:"exist"`
+}
+
+// An event type that an Application sends, with where it comes from.
+type EventType struct {
+	// Name of the Application; the CloudEvents source.
+	Application string `json:"application"`
+	// Id of the service whose document lists it.
+	Service string `json:"service"`
+	// CloudEvents type, such as order.created.
+	Type string `json:"type"`
+	// Version, such as v1; the CloudEvents extension eventtypeversion. May be empty.
+	Version string `json:"version"`
+	// What the event means, may be empty.
+	Description string `json:"description"`
+	// JSON Schema of the event's data, {} if the document has none.
+	Schema map[string]any `json:"schema"`
+}
+
+// A file of an asset.
+type File struct {
+	// Where to get it.
+	URL string `json:"url"`
+	// What was read out of it, such as its front matter; {} if nothing.
+	Metadata map[string]any `json:"metadata"`
 }
 
 // An environment variable of a Function.
@@ -220,12 +387,42 @@ type MeshStatusEvent struct {
 	Path *eventmesh.Path `json:"path"`
 }
 
+// A page of namespaces.
+type NamespaceConnection struct {
+	// What is on the page, in order.
+	Edges []NamespaceEdge `json:"edges"`
+	// Where the page is.
+	PageInfo *PageInfo `json:"pageInfo"`
+	// How many there are on all pages together, after the filter.
+	TotalCount int `json:"totalCount"`
+}
+
+// One of the namespaces of a page.
+type NamespaceEdge struct {
+	// Its place in the order, for after and before. It stays valid when the object is gone.
+	Cursor string `json:"cursor"`
+	// The object.
+	Node *v12.Namespace `json:"node"`
+}
+
 // A change of a namespace.
 type NamespaceEvent struct {
 	// What happened. Deletion is first an UPDATE with status Terminating.
 	Type k8s.EventType `json:"type"`
 	// The namespace after the change, before it for DELETE.
-	Namespace *v11.Namespace `json:"namespace"`
+	Namespace *v12.Namespace `json:"namespace"`
+}
+
+// Where a page is among all.
+type PageInfo struct {
+	// Whether something follows the page.
+	HasNextPage bool `json:"hasNextPage"`
+	// Whether something precedes the page.
+	HasPreviousPage bool `json:"hasPreviousPage"`
+	// Cursor of the first object of the page, null if it is empty.
+	StartCursor *string `json:"startCursor,omitempty"`
+	// Cursor of the last object of the page, null if it is empty.
+	EndCursor *string `json:"endCursor,omitempty"`
 }
 
 // Amounts of resources as Kubernetes quantities.
@@ -242,6 +439,82 @@ type ResourceValuesInput struct {
 	Memory *string `json:"memory,omitempty"`
 	// Cores, such as 100m; null or "" leaves it unset.
 	CPU *string `json:"cpu,omitempty"`
+}
+
+// A change of a service binding.
+type ServiceBindingEvent struct {
+	// What happened.
+	Type k8s.EventType `json:"type"`
+	// The binding after the change, before it for DELETE.
+	ServiceBinding *v1beta1.ServiceBinding `json:"serviceBinding"`
+}
+
+// How far a service binding is.
+type ServiceBindingStatus struct {
+	// In one word.
+	Type ServiceBindingStatusType `json:"type"`
+	// In one word of its controller, may be empty.
+	Reason string `json:"reason"`
+	// For a person, may be empty.
+	Message string `json:"message"`
+}
+
+// How far a service binding usage is.
+type ServiceBindingUsageStatus struct {
+	// In one word.
+	Type ServiceBindingUsageStatusType `json:"type"`
+	// In one word of its controller, may be empty.
+	Reason string `json:"reason"`
+	// For a person, may be empty.
+	Message string `json:"message"`
+}
+
+// The service bindings of an instance.
+type ServiceBindings struct {
+	// The bindings.
+	Items []v1beta1.ServiceBinding `json:"items"`
+	// How many of them are in which state.
+	Stats *ServiceBindingsStats `json:"stats"`
+}
+
+// Numbers of service bindings by state.
+type ServiceBindingsStats struct {
+	// That are READY.
+	Ready int `json:"ready"`
+	// That are FAILED.
+	Failed int `json:"failed"`
+	// That are PENDING.
+	Pending int `json:"pending"`
+	// That are UNKNOWN.
+	Unknown int `json:"unknown"`
+}
+
+// A change of a service broker.
+type ServiceBrokerEvent struct {
+	// What happened.
+	Type k8s.EventType `json:"type"`
+	// The broker after the change, before it for DELETE.
+	ServiceBroker *v1beta1.ServiceBroker `json:"serviceBroker"`
+}
+
+// Whether the catalog of a service broker could be read.
+type ServiceBrokerStatus struct {
+	// It could, and its classes are there.
+	Ready bool `json:"ready"`
+	// In one word of its controller, may be empty.
+	Reason string `json:"reason"`
+	// For a person, may be empty.
+	Message string `json:"message"`
+}
+
+// A page of service instances.
+type ServiceInstanceConnection struct {
+	// What is on the page, in order.
+	Edges []ServiceInstanceEdge `json:"edges"`
+	// Where the page is.
+	PageInfo *PageInfo `json:"pageInfo"`
+	// How many there are on all pages together, after the filter.
+	TotalCount int `json:"totalCount"`
 }
 
 // What to provision.
@@ -266,6 +539,14 @@ type ServiceInstanceCreateInputResourceRef struct {
 	ClusterWide bool `json:"clusterWide"`
 }
 
+// One of the service instances of a page.
+type ServiceInstanceEdge struct {
+	// Its place in the order, for after and before. It stays valid when the object is gone.
+	Cursor string `json:"cursor"`
+	// The object.
+	Node *v1beta1.ServiceInstance `json:"node"`
+}
+
 // A change of a service instance.
 type ServiceInstanceEvent struct {
 	// What happened.
@@ -284,13 +565,16 @@ type ServiceInstanceResourceRef struct {
 	ClusterWide bool `json:"clusterWide"`
 }
 
-// A service that is to take events.
+// Who is to take events: a service (ref), or a URI. At least one must be given.
 type SubscriberInput struct {
 	// The service. Its namespace must be the Trigger's.
-	Ref *SubscriberRefInput `json:"ref"`
-	// Port of the service; null means 80.
+	Ref *SubscriberRefInput `json:"ref,omitempty"`
+	// Without ref, an absolute http or https URI, not of a service in another namespace. With ref, a URI relative to the
+	// service, which then takes the place of path.
+	URI *string `json:"uri,omitempty"`
+	// Port of the service in ref; null means 80.
 	Port *uint32 `json:"port,omitempty"`
-	// Path at which to call it; null means "/".
+	// Path at which to call the service in ref; null means "/".
 	Path *string `json:"path,omitempty"`
 }
 
@@ -306,17 +590,42 @@ type SubscriberRefInput struct {
 	Namespace string `json:"namespace"`
 }
 
+// A page of Triggers.
+type TriggerConnection struct {
+	// What is on the page, in order.
+	Edges []TriggerEdge `json:"edges"`
+	// Where the page is.
+	PageInfo *PageInfo `json:"pageInfo"`
+	// How many there are on all pages together, after the filter.
+	TotalCount int `json:"totalCount"`
+}
+
 // A Trigger to create.
 type TriggerCreateInput struct {
 	// Its name; null or "" lets the server choose a free one.
 	Name *string `json:"name,omitempty"`
+	// Its namespace: that of the mutation, or null.
+	Namespace *string `json:"namespace,omitempty"`
 	// Name of the Broker; "default" is the one that a namespace has.
 	Broker string `json:"broker"`
 	// Values that attributes of an event must have to match, such as {"type": "order.created", "eventtypeversion": "v1",
 	// "source": "shop"}. Names are lower-case letters and digits; an empty value matches any. null matches every event.
 	FilterAttributes map[string]any `json:"filterAttributes,omitempty"`
+	// Expressions that must all be true of an event, in Knative's filter dialects. They cannot be combined with filterAttributes,
+	// which Knative would pass over. null means none.
+	Filters []v1.SubscriptionsAPIFilter `json:"filters,omitempty"`
+	// How events are delivered; null means as the Broker does.
+	Delivery *DeliveryInput `json:"delivery,omitempty"`
 	// Who gets the events.
 	Subscriber *SubscriberInput `json:"subscriber"`
+}
+
+// One of the Triggers of a page.
+type TriggerEdge struct {
+	// Its place in the order, for after and before. It stays valid when the object is gone.
+	Cursor string `json:"cursor"`
+	// The object.
+	Node *v1.Trigger `json:"node"`
 }
 
 // A change of a Trigger.
@@ -398,6 +707,247 @@ func (e ApplicationStatus) MarshalJSON() ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
+// How far the assets of a group are, in one word. A new group is PENDING.
+type AssetGroupPhaseType string
+
+const (
+	// All can be had.
+	AssetGroupPhaseTypeReady AssetGroupPhaseType = "READY"
+	// Some are being made.
+	AssetGroupPhaseTypePending AssetGroupPhaseType = "PENDING"
+	// Something is wrong; reason and message say what.
+	AssetGroupPhaseTypeFailed AssetGroupPhaseType = "FAILED"
+)
+
+var AllAssetGroupPhaseType = []AssetGroupPhaseType{
+	AssetGroupPhaseTypeReady,
+	AssetGroupPhaseTypePending,
+	AssetGroupPhaseTypeFailed,
+}
+
+func (e AssetGroupPhaseType) IsValid() bool {
+	switch e {
+	case AssetGroupPhaseTypeReady, AssetGroupPhaseTypePending, AssetGroupPhaseTypeFailed:
+		return true
+	}
+	return false
+}
+
+func (e AssetGroupPhaseType) String() string {
+	return string(e)
+}
+
+func (e *AssetGroupPhaseType) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = AssetGroupPhaseType(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid AssetGroupPhaseType", str)
+	}
+	return nil
+}
+
+func (e AssetGroupPhaseType) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *AssetGroupPhaseType) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e AssetGroupPhaseType) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// How far an asset is, in one word. A new one is PENDING.
+type AssetPhaseType string
+
+const (
+	// Its files can be had.
+	AssetPhaseTypeReady AssetPhaseType = "READY"
+	// Being fetched, checked or stored.
+	AssetPhaseTypePending AssetPhaseType = "PENDING"
+	// Something is wrong; reason and message say what.
+	AssetPhaseTypeFailed AssetPhaseType = "FAILED"
+)
+
+var AllAssetPhaseType = []AssetPhaseType{
+	AssetPhaseTypeReady,
+	AssetPhaseTypePending,
+	AssetPhaseTypeFailed,
+}
+
+func (e AssetPhaseType) IsValid() bool {
+	switch e {
+	case AssetPhaseTypeReady, AssetPhaseTypePending, AssetPhaseTypeFailed:
+		return true
+	}
+	return false
+}
+
+func (e AssetPhaseType) String() string {
+	return string(e)
+}
+
+func (e *AssetPhaseType) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = AssetPhaseType(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid AssetPhaseType", str)
+	}
+	return nil
+}
+
+func (e AssetPhaseType) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *AssetPhaseType) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e AssetPhaseType) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// What was done with an object.
+type ConnectOutcome string
+
+const (
+	// It was created.
+	ConnectOutcomeCreated ConnectOutcome = "CREATED"
+	// It was there and was extended: an ApplicationMapping that did not cover a service.
+	ConnectOutcomeUpdated ConnectOutcome = "UPDATED"
+	// It was there and right.
+	ConnectOutcomeUnchanged ConnectOutcome = "UNCHANGED"
+)
+
+var AllConnectOutcome = []ConnectOutcome{
+	ConnectOutcomeCreated,
+	ConnectOutcomeUpdated,
+	ConnectOutcomeUnchanged,
+}
+
+func (e ConnectOutcome) IsValid() bool {
+	switch e {
+	case ConnectOutcomeCreated, ConnectOutcomeUpdated, ConnectOutcomeUnchanged:
+		return true
+	}
+	return false
+}
+
+func (e ConnectOutcome) String() string {
+	return string(e)
+}
+
+func (e *ConnectOutcome) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = ConnectOutcome(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid ConnectOutcome", str)
+	}
+	return nil
+}
+
+func (e ConnectOutcome) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *ConnectOutcome) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e ConnectOutcome) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// What the order of a connection goes by.
+type ConnectionOrderField string
+
+const (
+	// The name, then the namespace.
+	ConnectionOrderFieldName ConnectionOrderField = "NAME"
+	// The age in seconds: ASC is the youngest first.
+	ConnectionOrderFieldAge ConnectionOrderField = "AGE"
+)
+
+var AllConnectionOrderField = []ConnectionOrderField{
+	ConnectionOrderFieldName,
+	ConnectionOrderFieldAge,
+}
+
+func (e ConnectionOrderField) IsValid() bool {
+	switch e {
+	case ConnectionOrderFieldName, ConnectionOrderFieldAge:
+		return true
+	}
+	return false
+}
+
+func (e ConnectionOrderField) String() string {
+	return string(e)
+}
+
+func (e *ConnectionOrderField) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = ConnectionOrderField(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid ConnectionOrderField", str)
+	}
+	return nil
+}
+
+func (e ConnectionOrderField) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *ConnectionOrderField) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e ConnectionOrderField) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
 // Kinds of objects that hold values of environment variables.
 type FunctionEnvValueFromType string
 
@@ -451,6 +1001,192 @@ func (e *FunctionEnvValueFromType) UnmarshalJSON(b []byte) error {
 }
 
 func (e FunctionEnvValueFromType) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// Which way an order goes.
+type OrderDirection string
+
+const (
+	// From the smallest to the largest.
+	OrderDirectionAsc OrderDirection = "ASC"
+	// From the largest to the smallest.
+	OrderDirectionDesc OrderDirection = "DESC"
+)
+
+var AllOrderDirection = []OrderDirection{
+	OrderDirectionAsc,
+	OrderDirectionDesc,
+}
+
+func (e OrderDirection) IsValid() bool {
+	switch e {
+	case OrderDirectionAsc, OrderDirectionDesc:
+		return true
+	}
+	return false
+}
+
+func (e OrderDirection) String() string {
+	return string(e)
+}
+
+func (e *OrderDirection) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = OrderDirection(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid OrderDirection", str)
+	}
+	return nil
+}
+
+func (e OrderDirection) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *OrderDirection) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e OrderDirection) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// How far a service binding is, in one word.
+type ServiceBindingStatusType string
+
+const (
+	// The credentials are there.
+	ServiceBindingStatusTypeReady ServiceBindingStatusType = "READY"
+	// Not decided yet.
+	ServiceBindingStatusTypePending ServiceBindingStatusType = "PENDING"
+	// Given up.
+	ServiceBindingStatusTypeFailed ServiceBindingStatusType = "FAILED"
+	// Its controller says something that is none of these.
+	ServiceBindingStatusTypeUnknown ServiceBindingStatusType = "UNKNOWN"
+)
+
+var AllServiceBindingStatusType = []ServiceBindingStatusType{
+	ServiceBindingStatusTypeReady,
+	ServiceBindingStatusTypePending,
+	ServiceBindingStatusTypeFailed,
+	ServiceBindingStatusTypeUnknown,
+}
+
+func (e ServiceBindingStatusType) IsValid() bool {
+	switch e {
+	case ServiceBindingStatusTypeReady, ServiceBindingStatusTypePending, ServiceBindingStatusTypeFailed, ServiceBindingStatusTypeUnknown:
+		return true
+	}
+	return false
+}
+
+func (e ServiceBindingStatusType) String() string {
+	return string(e)
+}
+
+func (e *ServiceBindingStatusType) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = ServiceBindingStatusType(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid ServiceBindingStatusType", str)
+	}
+	return nil
+}
+
+func (e ServiceBindingStatusType) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *ServiceBindingStatusType) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e ServiceBindingStatusType) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// How far a service binding usage is, in one word.
+type ServiceBindingUsageStatusType string
+
+const (
+	// The workload has the credentials.
+	ServiceBindingUsageStatusTypeReady ServiceBindingUsageStatusType = "READY"
+	// Its controller has not looked at it.
+	ServiceBindingUsageStatusTypePending ServiceBindingUsageStatusType = "PENDING"
+	// The workload cannot be given them.
+	ServiceBindingUsageStatusTypeFailed ServiceBindingUsageStatusType = "FAILED"
+	// Not decided.
+	ServiceBindingUsageStatusTypeUnknown ServiceBindingUsageStatusType = "UNKNOWN"
+)
+
+var AllServiceBindingUsageStatusType = []ServiceBindingUsageStatusType{
+	ServiceBindingUsageStatusTypeReady,
+	ServiceBindingUsageStatusTypePending,
+	ServiceBindingUsageStatusTypeFailed,
+	ServiceBindingUsageStatusTypeUnknown,
+}
+
+func (e ServiceBindingUsageStatusType) IsValid() bool {
+	switch e {
+	case ServiceBindingUsageStatusTypeReady, ServiceBindingUsageStatusTypePending, ServiceBindingUsageStatusTypeFailed, ServiceBindingUsageStatusTypeUnknown:
+		return true
+	}
+	return false
+}
+
+func (e ServiceBindingUsageStatusType) String() string {
+	return string(e)
+}
+
+func (e *ServiceBindingUsageStatusType) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = ServiceBindingUsageStatusType(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid ServiceBindingUsageStatusType", str)
+	}
+	return nil
+}
+
+func (e ServiceBindingUsageStatusType) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *ServiceBindingUsageStatusType) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e ServiceBindingUsageStatusType) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil

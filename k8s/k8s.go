@@ -9,9 +9,11 @@
 package k8s
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"slices"
@@ -19,33 +21,30 @@ import (
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	utilcache "k8s.io/apimachinery/pkg/util/cache"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
-	"k8s.io/apiserver/pkg/authentication/authenticatorfactory"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 )
 
-const (
-	// reviewTTL is how long an answer of the authorizer is believed, either way: what is revoked stays usable no
-	// longer.
-	reviewTTL = 10 * time.Second
-	// tokenTTL is how long a reviewed token is believed.
-	tokenTTL = 10 * time.Second
-	// maxUsers is how many users' clients are kept. A client is a few kilobytes; connections are shared.
-	maxUsers = 1024
-)
+// maxUsers is how many users' clients are kept. A client is a few kilobytes; connections are shared.
+const maxUsers = 1024
 
 // Options say which cluster Open opens, and how.
 type Options struct {
@@ -55,21 +54,33 @@ type Options struct {
 	Fallback func(context.Context) (*rest.Config, error)
 	// Anonymous is the user that a request without a token is treated as. Nil refuses such requests.
 	Anonymous user.Info
+	// Authentication says whose tokens are honoured besides those that the cluster itself reviews.
+	Authentication Authentication
+	// ReviewInterval is how often the right to watch is reviewed while a watch lasts; 0 means DefaultReviewInterval.
+	ReviewInterval time.Duration
+	// Audit takes one record for each write that a user asks for. Nil discards them.
+	Audit *slog.Logger
 }
 
 // Cluster is an open cluster. It is safe for concurrent use.
 type Cluster struct {
-	config        *rest.Config
-	manager       manager.Manager
-	authenticator authenticator.Request
-	authorizer    authorizer.Authorizer
-	anonymous     user.Info
-	clients       *lru.Cache[string, client.Client]
-	nobody        client.Client
+	config         *rest.Config
+	manager        manager.Manager
+	authenticator  authenticator.Request
+	authorizer     authorizer.Authorizer
+	anonymous      user.Info
+	clients        *lru.Cache[string, client.Client]
+	nobody         client.Client
+	spaces         *utilcache.LRUExpireCache // of *space
+	reviewInterval time.Duration
+	audit          *slog.Logger
 
-	mu     sync.Mutex
+	mu     sync.RWMutex
 	hubs   map[schema.GroupVersionKind]*hub
 	checks []check
+
+	indexing sync.Mutex
+	indexes  map[string]bool // made by Index, by kind and field
 }
 
 type check struct {
@@ -77,40 +88,39 @@ type check struct {
 	run  func(context.Context) error
 }
 
-// Open opens the cluster that o names and prepares its manager. Nothing runs before Run.
+// Open opens the cluster that o names and prepares its manager. No cache is filled before Run. ctx is how long the
+// issuers of o.Authentication are asked for their keys.
 func Open(ctx context.Context, o Options) (*Cluster, error) {
 	cfg, err := find(ctx, o)
 	if err != nil {
 		return nil, fmt.Errorf("finding the cluster: %w", err)
 	}
-	m, err := manager.New(cfg, manager.Options{
-		Scheme:  NewScheme(),
-		Metrics: metricsserver.Options{BindAddress: "0"}, // served with everything else, by package web
-		Cache:   cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
-		// Names only have to be unique within a manager; one process may open several clusters, as the tests do.
-		Controller: config.Controller{SkipNameValidation: ptr.To(true)},
-	})
-	if err != nil {
+	// The API server shares itself out fairly; a limit here would make the first access of each user wait.
+	cfg = rest.CopyConfig(cfg)
+	cfg.QPS = -1
+	c := &Cluster{
+		config: cfg, anonymous: o.Anonymous, hubs: map[schema.GroupVersionKind]*hub{},
+		spaces: utilcache.NewLRUExpireCache(maxSpaces), audit: o.Audit,
+		reviewInterval: cmp.Or(o.ReviewInterval, DefaultReviewInterval),
+	}
+	if c.audit == nil {
+		c.audit = slog.New(slog.DiscardHandler)
+	}
+	if c.manager, err = c.newManager(); err != nil {
 		return nil, fmt.Errorf("making the manager: %w", err)
 	}
-	c := &Cluster{config: cfg, manager: m, anonymous: o.Anonymous, hubs: map[schema.GroupVersionKind]*hub{}}
 	if c.clients, err = lru.New[string, client.Client](maxUsers); err != nil {
 		return nil, err
 	}
 	if c.nobody, err = newNobody(cfg, c.clientOptions()); err != nil {
 		return nil, fmt.Errorf("making a client: %w", err)
 	}
-	kube, err := kubernetes.NewForConfigAndClient(cfg, m.GetHTTPClient())
+	kube, err := kubernetes.NewForConfigAndClient(cfg, c.manager.GetHTTPClient())
 	if err != nil {
 		return nil, fmt.Errorf("making a client: %w", err)
 	}
 	backoff := wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.2, Steps: 4}
-	c.authenticator, _, err = authenticatorfactory.DelegatingAuthenticatorConfig{
-		TokenAccessReviewClient:  kube.AuthenticationV1(),
-		TokenAccessReviewTimeout: 10 * time.Second,
-		WebhookRetryBackoff:      &backoff,
-		CacheTTL:                 tokenTTL,
-	}.New()
+	c.authenticator, err = newAuthenticator(ctx, o.Authentication, kube.AuthenticationV1(), backoff)
 	if err != nil {
 		return nil, fmt.Errorf("making the authenticator: %w", err)
 	}
@@ -124,6 +134,48 @@ func Open(ctx context.Context, o Options) (*Cluster, error) {
 		return nil, fmt.Errorf("making the authorizer: %w", err)
 	}
 	return c, nil
+}
+
+// newManager makes the manager, each of whose informers has a hub from its beginning.
+func (c *Cluster) newManager() (manager.Manager, error) {
+	scheme := NewScheme()
+	return manager.New(c.config, manager.Options{
+		Scheme:  scheme,
+		Metrics: metricsserver.Options{BindAddress: "0"}, // served with everything else, by package web
+		Cache: cache.Options{
+			DefaultTransform: lean(scheme),
+			NewInformer: func(lw toolscache.ListerWatcher, obj runtime.Object, resync time.Duration, indexers toolscache.Indexers) toolscache.SharedIndexInformer {
+				informer := toolscache.NewSharedIndexInformer(lw, obj, resync, indexers)
+				c.addHub(scheme, informer, obj)
+				return informer
+			},
+		},
+		MapperProvider: func(cfg *rest.Config, httpClient *http.Client) (meta.RESTMapper, error) {
+			mapper, err := apiutil.NewDynamicRESTMapper(cfg, httpClient)
+			return newMapper(mapper), err
+		},
+		// Names only have to be unique within a manager; one process may open several clusters, as the tests do.
+		Controller: config.Controller{SkipNameValidation: ptr.To(true)},
+	})
+}
+
+// lean is how objects are kept in the caches: without managed fields, and with their kind, which is not written into
+// objects that a list shares with the cache.
+func lean(scheme *runtime.Scheme) toolscache.TransformFunc {
+	strip := cache.TransformStripManagedFields()
+	return func(in any) (any, error) {
+		out, err := strip(in)
+		obj, ok := out.(runtime.Object)
+		if err != nil || !ok || !obj.GetObjectKind().GroupVersionKind().Empty() {
+			return out, err
+		}
+		gvk, err := apiutil.GVKForObject(obj, scheme)
+		if err != nil {
+			return nil, err
+		}
+		obj.GetObjectKind().SetGroupVersionKind(gvk)
+		return obj, nil
+	}
 }
 
 func (c *Cluster) clientOptions() client.Options {
@@ -154,21 +206,6 @@ func (c *Cluster) Config() *rest.Config { return rest.CopyConfig(c.config) }
 // Manager is the controller manager, for reconcilers. Its client acts with the process' own rights: a request must
 // never use it.
 func (c *Cluster) Manager() manager.Manager { return c.manager }
-
-// Authenticate tells who makes a request by its bearer token, which the cluster reviews. A request without one is the
-// anonymous user of Options, when there is one. ok is false for a request that nobody stands behind; err is a failure
-// to find out.
-func (c *Cluster) Authenticate(r *http.Request) (u user.Info, ok bool, err error) {
-	if r.Header.Get("Authorization") == "" && c.anonymous != nil {
-		return c.anonymous, true, nil
-	}
-	// The authenticator removes the header it used, so that nothing behind it can leak the token.
-	res, ok, err := c.authenticator.AuthenticateRequest(r)
-	if err != nil || !ok {
-		return nil, false, err
-	}
-	return res.User, true, nil
-}
 
 // AddCheck makes Ready depend on f, which is called with the context of the question and says what is missing.
 func (c *Cluster) AddCheck(name string, f func(context.Context) error) {

@@ -3,6 +3,7 @@ package k8s_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http/httptest"
 	"os"
 	"testing"
@@ -20,6 +21,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kyma-eventmesh/kyma-console/k8s"
+	"github.com/kyma-eventmesh/kyma-console/k8s/apis"
+	appv1 "github.com/kyma-eventmesh/kyma-console/k8s/apis/applicationconnector/v1alpha1"
 	"github.com/kyma-eventmesh/kyma-console/k8s/embedded"
 )
 
@@ -28,21 +31,28 @@ var (
 	alice = &user.DefaultInfo{Name: "alice", Groups: []string{user.AllAuthenticated}}
 )
 
-// open opens the cluster that $KUBECONFIG names, or an embedded one of its own.
-func open(t *testing.T) *k8s.Cluster {
+// open opens the cluster that $KUBECONFIG names, or an embedded one of its own, with our kinds and as o says.
+func open(t testing.TB, o k8s.Options) *k8s.Cluster {
 	t.Helper()
-	cluster, err := k8s.Open(t.Context(), k8s.Options{
-		Kubeconfig: os.Getenv("KUBECONFIG"),
-		Anonymous:  admin,
-		Fallback: func(ctx context.Context) (*rest.Config, error) {
-			plane, err := embedded.Start(ctx, embedded.Options{DataDir: t.TempDir(), Log: t.Output()})
-			if err != nil {
-				return nil, err
-			}
-			t.Cleanup(func() { _ = plane.Stop() })
-			return plane.Config(), nil
-		},
-	})
+	o.Kubeconfig = os.Getenv("KUBECONFIG")
+	o.Anonymous = admin
+	o.Fallback = func(ctx context.Context) (*rest.Config, error) {
+		crds, err := apis.CRDs()
+		if err != nil {
+			return nil, err
+		}
+		plane, err := embedded.Start(ctx, embedded.Options{DataDir: t.TempDir(), Log: t.Output(), CRDs: crds})
+		if err != nil {
+			return nil, err
+		}
+		t.Cleanup(func() { _ = plane.Stop() })
+		return plane.Config(), nil
+	}
+	cluster, err := k8s.Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = cluster.Manager().GetFieldIndexer().IndexField(t.Context(), &corev1.ConfigMap{}, "name", func(o client.Object) []string { return []string{o.GetName()} })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,9 +69,9 @@ func open(t *testing.T) *k8s.Cluster {
 	return cluster
 }
 
-func as(t *testing.T, u user.Info) context.Context { return request.WithUser(t.Context(), u) }
+func as(t testing.TB, u user.Info) context.Context { return request.WithUser(t.Context(), u) }
 
-func eventually(t *testing.T, holds func() error) {
+func eventually(t testing.TB, holds func() error) {
 	t.Helper()
 	deadline, tick := time.NewTimer(time.Minute), time.NewTicker(20*time.Millisecond)
 	defer deadline.Stop()
@@ -81,20 +91,33 @@ func eventually(t *testing.T, holds func() error) {
 
 // TestCluster is one test, as it needs a control plane: who may read, write and watch what.
 func TestCluster(t *testing.T) {
-	cluster := open(t)
-	for _, name := range []string{"hers", "other"} {
+	dex, ci := newIssuer(t), newIssuer(t)
+	var records audit
+	cluster := open(t, k8s.Options{
+		Authentication: trust(dex, ci), ReviewInterval: 100 * time.Millisecond, Audit: slog.New(slog.NewJSONHandler(&records, nil)),
+	})
+	for _, name := range []string{"hers", "other", "empty"} {
 		ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
 		if err := cluster.Client(as(t, admin)).Create(t.Context(), ns); err != nil {
 			t.Fatal(err)
 		}
 	}
 	grant(t, cluster, "hers", "alice", "get", "list", "watch", "create")
+	grant(t, cluster, "empty", "carol", "list")
 
 	t.Run("nobody", func(t *testing.T) { testNobody(t, cluster) })
 	t.Run("reads", func(t *testing.T) { testReads(t, cluster) })
 	t.Run("writes", func(t *testing.T) { testWrites(t, cluster) })
 	t.Run("watch", func(t *testing.T) { testWatch(t, cluster) })
+	t.Run("visible", func(t *testing.T) { testVisible(t, cluster) })
+	t.Run("own writes", func(t *testing.T) { testOwnWrites(t, cluster) })
+	t.Run("tracked reads", func(t *testing.T) { testTrackedReads(t, cluster) })
+	t.Run("missing kind", func(t *testing.T) { testMissingKind(t, cluster) })
+	t.Run("audit", func(t *testing.T) { testAudit(t, cluster, &records) })
 	t.Run("authenticate", func(t *testing.T) { testAuthenticate(t, cluster) })
+	t.Run("issuers", func(t *testing.T) { testIssuers(t, cluster, dex, ci) })
+	t.Run("watch under load", func(t *testing.T) { testWatchUnderLoad(t, cluster) })
+	t.Run("rights come and go", func(t *testing.T) { testRightsComeAndGo(t, cluster) })
 	t.Run("checks", func(t *testing.T) {
 		cluster.AddCheck("test", func(context.Context) error { return errors.New("missing") })
 		if err := cluster.Ready(t.Context()); err == nil || err.Error() != "test: missing" {
@@ -103,12 +126,14 @@ func TestCluster(t *testing.T) {
 	})
 }
 
-// grant lets name do verbs on config maps in namespace.
-func grant(t *testing.T, cluster *k8s.Cluster, namespace, name string, verbs ...string) {
+// grant lets name do verbs on config maps and ApplicationMappings in namespace, and on the namespace.
+func grant(t testing.TB, cluster *k8s.Cluster, namespace, name string, verbs ...string) {
 	t.Helper()
 	meta := metav1.ObjectMeta{Name: name, Namespace: namespace}
 	for _, o := range []client.Object{
-		&rbacv1.Role{ObjectMeta: meta, Rules: []rbacv1.PolicyRule{{Verbs: verbs, APIGroups: []string{""}, Resources: []string{"configmaps", "namespaces"}}}},
+		&rbacv1.Role{ObjectMeta: meta, Rules: []rbacv1.PolicyRule{{
+			Verbs: verbs, APIGroups: []string{"", appv1.GroupVersion.Group}, Resources: []string{"configmaps", "namespaces", "applicationmappings"},
+		}}},
 		&rbacv1.RoleBinding{
 			ObjectMeta: meta, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: name},
 			Subjects: []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: name}},
@@ -149,7 +174,7 @@ func testReads(t *testing.T, cluster *k8s.Cluster) {
 		{"alice lists hers", alice, func(r client.Reader) error {
 			return r.List(t.Context(), &corev1.ConfigMapList{}, client.InNamespace("hers"))
 		}, false},
-		{"alice lists all", alice, func(r client.Reader) error { return r.List(t.Context(), &corev1.ConfigMapList{}) }, true},
+		{"alice lists secrets", alice, func(r client.Reader) error { return r.List(t.Context(), &corev1.SecretList{}) }, true},
 		{"alice lists other", alice, func(r client.Reader) error {
 			return r.List(t.Context(), &corev1.ConfigMapList{}, client.InNamespace("other"))
 		}, true},

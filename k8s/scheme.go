@@ -11,12 +11,14 @@ import (
 
 	appv1 "github.com/kyma-eventmesh/kyma-console/k8s/apis/applicationconnector/v1alpha1"
 	kymamessagingv1 "github.com/kyma-eventmesh/kyma-console/k8s/apis/messaging/v1alpha1"
+	rafterv1 "github.com/kyma-eventmesh/kyma-console/k8s/apis/rafter/v1beta1"
 	functionsv1 "github.com/kyma-eventmesh/kyma-console/k8s/apis/serverless/v1alpha1"
+	usagesv1 "github.com/kyma-eventmesh/kyma-console/k8s/apis/servicecatalog/v1alpha1"
 	sourcesv1 "github.com/kyma-eventmesh/kyma-console/k8s/apis/sources/v1alpha1"
 )
 
-// NewScheme knows every kind that the program works with: Kubernetes' own, Knative Eventing's, Service Catalog's and
-// ours.
+// NewScheme knows every kind that the program works with: Kubernetes' own, Knative Eventing's, Service Catalog's,
+// ours, and those of Rafter and Kyma that a cluster may have.
 func NewScheme() *runtime.Scheme {
 	s := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
@@ -29,6 +31,8 @@ func NewScheme() *runtime.Scheme {
 		sourcesv1.AddToScheme,
 		functionsv1.AddToScheme,
 		kymamessagingv1.AddToScheme,
+		rafterv1.AddToScheme,
+		usagesv1.AddToScheme,
 	} {
 		// Adding a kind fails only when two Go types claim it: a mistake of this list.
 		utilruntime.Must(add(s))

@@ -3,28 +3,17 @@ package k8s
 import (
 	"context"
 	"fmt"
-	"slices"
-	"sync"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/equality"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/endpoints/request"
-	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
-
-const (
-	// reviewInterval is how often the right to watch is reviewed while a watch lasts.
-	reviewInterval = 30 * time.Second
-	// maxPending is how many objects may wait for one reader.
-	maxPending = 10_000
-)
-
-// errSlow ends the watch of a reader for whom more than maxPending objects wait. It is of the kind that clients know.
-var errSlow = apierrors.NewTooManyRequestsError(fmt.Sprintf("the reader is too slow, more than %d changed objects wait for it", maxPending))
 
 // EventType says what happened to an object. The values are those of the Console's SubscriptionEventType.
 type EventType string
@@ -39,10 +28,13 @@ const (
 // Event is one change of an object.
 type Event[T client.Object] struct {
 	Type EventType
-	// Object is the state after the change, the last known one for a deletion. It is the receiver's own copy.
+	// Object is the state after the change, the last known one for a deletion. It is shared with the cache and all other
+	// receivers and must not be changed.
 	Object T
+	// At is when the change became known here: a read that begins later shows it.
+	At time.Time
 	// Err is set in the last event of a watch that ended by itself: the right to watch was withdrawn, or the reader was
-	// too slow. Type and Object are then empty.
+	// too slow. The rest is then empty.
 	Err error
 }
 
@@ -50,54 +42,51 @@ type Event[T client.Object] struct {
 // labels. Objects that exist already are not replayed, so that a fresh query and a following watch miss nothing and
 // repeat nothing.
 //
-// The right to watch is reviewed now and every half minute. All watches of a kind share one informer. Publishing never
-// waits for a reader: while one is busy, a newer state of an object replaces an older one that waits, and deletions are
-// kept. The channel is closed when ctx ends, or after an event with Err.
+// Who may not watch all namespaces gets the changes in those in which that user may, by the rules of Client's List. The
+// rights are reviewed now, every Options.ReviewInterval, and when what they depend on comes or goes. For the receiver, an
+// object that comes into sight is added and one that goes out of sight is deleted; when nothing is left to see, the watch
+// ends.
+//
+// All watches of a kind share one informer. Publishing never waits for a reader: while one is busy, a newer state of an
+// object replaces an older one that waits, and deletions are kept. The channel is closed when ctx ends, or after an event
+// with Err.
 func Watch[T client.Object](ctx context.Context, c *Cluster, obj T, opts ...client.ListOption) (<-chan Event[T], error) {
-	var o client.ListOptions
-	o.ApplyOptions(opts)
-	u, ok := request.UserFrom(ctx)
-	if !ok {
-		return nil, apierrors.NewUnauthorized("no user")
-	}
-	review := func() error { return c.review(ctx, u, "watch", obj, o.Namespace, "") }
-	if err := review(); err != nil {
-		return nil, err
-	}
-	h, err := c.hubFor(ctx, obj)
+	w, err := c.newWatcher(ctx, obj, opts...)
 	if err != nil {
 		return nil, err
 	}
-	q := h.join(func(obj client.Object) bool {
-		return (o.Namespace == "" || o.Namespace == obj.GetNamespace()) &&
-			(o.LabelSelector == nil || o.LabelSelector.Matches(labels.Set(obj.GetLabels())))
-	})
 	out := make(chan Event[T])
 	go func() {
 		defer close(out)
-		defer h.leave(q)
-		tick := time.NewTicker(reviewInterval)
+		defer w.stop()
+		tick := time.NewTicker(c.reviewInterval)
 		defer tick.Stop()
+		var next *change // what the reader is offered
 		for {
+			var event Event[T]
+			var ready chan<- Event[T]
+			wake := w.queue.wake
+			if next != nil {
+				event, ready, wake = Event[T]{Type: next.kind, Object: next.object.(T), At: next.at}, out, nil
+			}
 			select {
 			case <-ctx.Done():
 				return
 			case <-tick.C:
-				if err := review(); err != nil {
-					send(ctx, out, Event[T]{Err: err})
-					return
-				}
-			case <-q.wake:
-				changes, err := q.take()
-				for _, ch := range changes {
-					if !send(ctx, out, Event[T]{Type: ch.kind, Object: ch.object.DeepCopyObject().(T)}) {
-						return
-					}
-				}
-				if err != nil {
-					send(ctx, out, Event[T]{Err: err})
-					return
-				}
+				err = w.review(ctx)
+			case <-w.moved:
+				err = w.review(ctx)
+			case <-wake:
+				next, err = w.queue.next()
+			case ready <- event:
+				next, err = w.queue.next()
+			}
+			if err == nil && next != nil && next.kind != Deleted && !w.queue.sight.sees(next.object) {
+				next, err = w.queue.next() // out of sight since it was offered
+			}
+			if err != nil {
+				send(ctx, out, Event[T]{Err: err})
+				return
 			}
 		}
 	}()
@@ -113,165 +102,106 @@ func send[T any](ctx context.Context, out chan<- T, v T) bool {
 	}
 }
 
-// hubFor returns the hub of obj's kind, made and joined to the kind's informer when it is the first.
-func (c *Cluster) hubFor(ctx context.Context, obj client.Object) (*hub, error) {
-	gvk, err := c.kindOf(obj)
+// watcher is one user's watch of one kind.
+type watcher struct {
+	cluster   *Cluster
+	user      user.Info
+	kind      kind
+	namespace string
+	hub       *hub
+	queue     *queue
+	moved     poke   // holds a token when what the rights depend on has come or gone
+	follows   []*hub // of what the rights depend on; nil while there is a right in all namespaces
+}
+
+// newWatcher reviews the right to watch and begins.
+func (c *Cluster) newWatcher(ctx context.Context, obj client.Object, opts ...client.ListOption) (*watcher, error) {
+	u, ok := request.UserFrom(ctx)
+	if !ok {
+		return nil, apierrors.NewUnauthorized("no user")
+	}
+	k, err := c.kindOf(obj)
 	if err != nil {
 		return nil, err
 	}
-	informer, err := c.manager.GetCache().GetInformer(ctx, obj)
+	var o client.ListOptions
+	o.ApplyOptions(opts)
+	w := &watcher{cluster: c, user: u, kind: k, namespace: o.Namespace, moved: make(poke, 1)}
+	s, err := w.sight(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("watching %s: %w", gvk.Kind, err)
+		w.stop()
+		return nil, err
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if h, ok := c.hubs[gvk]; ok {
-		return h, nil
+	if w.hub, err = c.synced(ctx, k); err != nil {
+		w.stop()
+		return nil, fmt.Errorf("watching %s: %w", k.Kind, err)
 	}
-	h := &hub{queues: map[*queue]struct{}{}}
-	if _, err := informer.AddEventHandler(h.handler()); err != nil {
-		return nil, fmt.Errorf("watching %s: %w", gvk.Kind, err)
+	w.queue = newQueue(s, func(obj client.Object) bool {
+		return (o.Namespace == "" || o.Namespace == obj.GetNamespace()) &&
+			(o.LabelSelector == nil || o.LabelSelector.Matches(labels.Set(obj.GetLabels())))
+	})
+	w.hub.join(w.queue)
+	return w, nil
+}
+
+// synced returns the hub of k once the cache has all objects of the kind.
+func (c *Cluster) synced(ctx context.Context, k kind) (*hub, error) {
+	if _, err := c.manager.GetCache().GetInformerForKind(ctx, k.GroupVersionKind); err != nil {
+		return nil, err
 	}
-	c.hubs[gvk] = h
-	return h, nil
+	return c.hub(k.GroupVersionKind), nil
 }
 
-// hub hands the changes of one kind to all who watch it.
-type hub struct {
-	mu     sync.Mutex
-	queues map[*queue]struct{}
+// sight is what the user may watch now. If that is not everything, what it depends on is followed from here on.
+func (w *watcher) sight(ctx context.Context) (sight, error) {
+	s, err := w.cluster.sightOf(ctx, w.user, "watch", w.kind, w.namespace)
+	if err != nil || s.everything || w.follows != nil {
+		return s, err
+	}
+	if err := w.follow(ctx); err != nil {
+		return s, err
+	}
+	return w.cluster.sightOf(ctx, w.user, "watch", w.kind, w.namespace) // what has changed meanwhile
 }
 
-func (h *hub) join(wants func(client.Object) bool) *queue {
-	q := &queue{wants: wants, pending: map[types.NamespacedName]*pending{}, wake: make(chan struct{}, 1)}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.queues[q] = struct{}{}
-	return q
-}
-
-func (h *hub) leave(q *queue) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	delete(h.queues, q)
-}
-
-func (h *hub) publish(kind EventType, obj client.Object) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for q := range h.queues {
-		if q.wants(obj) {
-			q.put(kind, obj)
+// follow pokes the watcher when Namespaces come or go, and objects through which others are seen.
+func (w *watcher) follow(ctx context.Context) error {
+	of := []runtime.Object{&corev1.Namespace{}}
+	if through := seenThrough[w.kind.GroupKind()]; through != nil {
+		of = append(of, through())
+	}
+	for _, obj := range of {
+		k, err := w.cluster.kindOf(obj)
+		if meta.IsNoMatchError(err) {
+			continue
 		}
-	}
-}
-
-// handler publishes what an informer sees, except what is no change: the objects that were there before, and the
-// repetition of known states.
-func (h *hub) handler() toolscache.ResourceEventHandler {
-	return toolscache.ResourceEventHandlerDetailedFuncs{
-		AddFunc: func(obj any, initial bool) {
-			if o, ok := obj.(client.Object); ok && !initial {
-				h.publish(Added, o)
-			}
-		},
-		UpdateFunc: func(before, after any) {
-			b, ok1 := before.(client.Object)
-			a, ok2 := after.(client.Object)
-			if ok1 && ok2 && !same(b, a) {
-				h.publish(Updated, a)
-			}
-		},
-		DeleteFunc: func(obj any) {
-			if t, ok := obj.(toolscache.DeletedFinalStateUnknown); ok {
-				obj = t.Obj
-			}
-			if o, ok := obj.(client.Object); ok {
-				h.publish(Deleted, o)
-			}
-		},
-	}
-}
-
-// same reports whether two states differ in nothing but their version.
-func same(before, after client.Object) bool {
-	if before.GetResourceVersion() == after.GetResourceVersion() {
-		return true
-	}
-	b := before.DeepCopyObject().(client.Object)
-	b.SetResourceVersion(after.GetResourceVersion())
-	b.SetManagedFields(after.GetManagedFields())
-	return equality.Semantic.DeepEqual(b, after)
-}
-
-// queue holds what one reader has yet to read: for each object at most one deletion and the state after it.
-type queue struct {
-	wants func(client.Object) bool
-	wake  chan struct{} // holds a token while something waits
-
-	mu      sync.Mutex
-	pending map[types.NamespacedName]*pending
-	order   []types.NamespacedName // of the first change that waits
-	err     error
-}
-
-type pending struct{ deleted, latest *change }
-
-type change struct {
-	kind   EventType
-	object client.Object
-}
-
-// put adds a change. It never blocks.
-func (q *queue) put(kind EventType, obj client.Object) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	key := client.ObjectKeyFromObject(obj)
-	p, ok := q.pending[key]
-	switch {
-	case q.err != nil:
-		return
-	case !ok && len(q.pending) == maxPending:
-		q.err = errSlow
-	case !ok:
-		p = &pending{}
-		q.pending[key] = p
-		q.order = append(q.order, key)
-		fallthrough
-	default:
-		p.add(change{kind, obj})
-	}
-	select {
-	case q.wake <- struct{}{}:
-	default:
-	}
-}
-
-func (p *pending) add(c change) {
-	switch {
-	case c.kind == Deleted:
-		p.deleted, p.latest = &c, nil
-	case p.latest != nil:
-		p.latest.object = c.object // an unread addition stays an addition
-	default:
-		p.latest = &c
-	}
-}
-
-// take returns all that waits, and why nothing will follow, if so.
-func (q *queue) take() ([]change, error) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	var changes []change
-	for _, key := range q.order {
-		p := q.pending[key]
-		for _, c := range []*change{p.deleted, p.latest} {
-			if c != nil {
-				changes = append(changes, *c)
-			}
+		if err != nil {
+			return err
 		}
+		h, err := w.cluster.synced(ctx, k)
+		if err != nil {
+			return err
+		}
+		h.join(w.moved)
+		w.follows = append(w.follows, h)
 	}
-	clear(q.pending)
-	q.order = slices.Delete(q.order, 0, len(q.order))
-	return changes, q.err
+	return nil
+}
+
+// review changes what the watcher sees to what the user may watch now. Nothing at all is an error.
+func (w *watcher) review(ctx context.Context) error {
+	s, err := w.sight(ctx)
+	if err == nil && !s.equal(w.queue.sight) {
+		w.hub.look(w.queue, s)
+	}
+	return err
+}
+
+func (w *watcher) stop() {
+	if w.queue != nil {
+		w.hub.leave(w.queue)
+	}
+	for _, h := range w.follows {
+		h.leave(w.moved)
+	}
 }

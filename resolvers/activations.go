@@ -31,10 +31,17 @@ func (eventActivationResolver) SourceID(_ context.Context, a *appv1.EventActivat
 	return a.Spec.SourceID, nil
 }
 
-// Events is null when the service has no document, and also when it has one that cannot be read: that is for the log and
-// for whoever registered it, and must not spoil the answer for all other services.
+// Events come from the document in a ConfigMap or, failing that, from Rafter. They are null when the service has no document,
+// and also when it has one that cannot be had or read: that is for the log and for whoever registered it, and must not spoil
+// the answer for all other services.
 func (r eventActivationResolver) Events(ctx context.Context, a *appv1.EventActivation) ([]eventmesh.EventType, error) {
 	types, err := eventmesh.EventTypes(ctx, r.Cluster.Client(ctx), a.Name)
+	if types == nil {
+		served, serveErr := r.assetEventTypes(ctx, a.Name)
+		if served != nil || err == nil {
+			types, err = served, serveErr
+		}
+	}
 	if _, _, known := lookup(err); err != nil && !known {
 		r.log().WarnContext(ctx, "event types cannot be read", "service", a.Name, "application", a.Spec.SourceID, "error", err)
 		return nil, nil

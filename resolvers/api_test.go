@@ -22,6 +22,8 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/apiserver/pkg/authentication/user"
@@ -42,7 +44,7 @@ import (
 var update = flag.Bool("update", false, "rewrite the answers in testdata/*.txtar")
 
 // patience is how long a test waits for what must happen. Only a failing test takes so long.
-const patience = 10 * time.Second
+const patience = 20 * time.Second
 
 // world is the control plane that all tests of the package share, and the API in front of it.
 type world struct {
@@ -162,10 +164,10 @@ func steady(v any) any {
 		delete(v, "locations")
 		for key, value := range v {
 			switch key {
-			case "creationTimestamp", "lastTransitionTime":
+			case "creationTimestamp", "creationTime", "lastTransitionTime":
 				v[key] = 0
-			case "UID":
-				v[key] = "uid"
+			case "UID", "uid", "resourceVersion":
+				v[key] = strings.ToLower(key)
 			default:
 				v[key] = steady(value)
 			}
@@ -182,7 +184,8 @@ func steady(v any) any {
 	return v
 }
 
-// TestScripts plays testdata/*.txtar. A script has objects.yaml, which is made first, status included, and then steps:
+// TestScripts plays testdata/*.txtar. A script has objects.yaml, which is made first, status included; before it there may
+// be kinds, which names files of testdata/crds with definitions of other programs to install. Then come steps:
 // each NAME.graphql is sent, in order, and must be answered as NAME.json says. "# as USER" on its first line sends it as
 // that user instead of admin. Queries are repeated until the answer is right, for the caches follow a write with some
 // delay; mutations are sent once. Cluster-scoped names must differ from script to script, and a script cannot
@@ -214,6 +217,8 @@ func play(t *testing.T, script *txtar.Archive) {
 		f := &script.Files[i]
 		step, isStep := strings.CutSuffix(f.Name, ".graphql")
 		switch {
+		case f.Name == "kinds":
+			shared.install(t, strings.Fields(string(f.Data)))
 		case f.Name == "objects.yaml":
 			shared.makeObjects(t, f.Data)
 		case isStep:
@@ -257,6 +262,37 @@ func playStep(t *testing.T, document, want string) string {
 	return got
 }
 
+// install makes the definitions in testdata/crds/NAME.yaml for each name, and returns once the API server serves them.
+func (w *world) install(t *testing.T, names []string) {
+	t.Helper()
+	for _, name := range names {
+		manifests, err := os.ReadFile(filepath.Join("testdata", "crds", name+".yaml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.makeObjects(t, manifests)
+	}
+}
+
+// waitForKind returns once the API server serves what a CustomResourceDefinition defines, and the cluster under test has
+// noticed: it may remember for some seconds that a kind was not there.
+func (w *world) waitForKind(ctx context.Context, obj *unstructured.Unstructured) error {
+	crd := &apiextensionsv1.CustomResourceDefinition{}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(obj.Object, crd); err != nil {
+		return err
+	}
+	kind := schema.GroupVersionKind{Group: crd.Spec.Group, Version: crd.Spec.Versions[0].Name, Kind: crd.Spec.Names.Kind}
+	list := &unstructured.UnstructuredList{}
+	list.SetGroupVersionKind(kind)
+	return wait.PollUntilContextTimeout(ctx, 10*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
+		if w.admin.List(ctx, list) != nil {
+			return false, nil // there are several errors on the way
+		}
+		_, err := w.cluster.Manager().GetRESTMapper().RESTMapping(kind.GroupKind(), kind.Version)
+		return err == nil, nil
+	})
+}
+
 // makeObjects creates objects with all rights, and writes their status as a controller would.
 func (w *world) makeObjects(t *testing.T, manifests []byte) {
 	t.Helper()
@@ -290,8 +326,11 @@ func (w *world) makeObject(ctx context.Context, obj *unstructured.Unstructured) 
 			return fmt.Errorf("status: %w", err)
 		}
 	}
-	if obj.GetKind() == "ResourceQuota" {
+	switch obj.GetKind() {
+	case "ResourceQuota":
 		return w.waitForQuota(ctx, obj.GetNamespace())
+	case "CustomResourceDefinition":
+		return w.waitForKind(ctx, obj)
 	}
 	return nil
 }

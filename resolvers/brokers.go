@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	eventingduckv1 "knative.dev/eventing/pkg/apis/duck/v1"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	"knative.dev/pkg/apis"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -75,6 +76,10 @@ func (brokerResolver) Conditions(_ context.Context, b *eventingv1.Broker) ([]api
 func (r brokerResolver) Triggers(ctx context.Context, b *eventingv1.Broker) ([]eventingv1.Trigger, error) {
 	triggers, err := r.triggers(ctx, b.Namespace)
 	return slices.DeleteFunc(triggers, func(t eventingv1.Trigger) bool { return t.Spec.Broker != b.Name }), err
+}
+
+func (brokerResolver) Delivery(_ context.Context, b *eventingv1.Broker) (*eventingduckv1.DeliverySpec, error) {
+	return b.Spec.Delivery, nil
 }
 
 type conditionResolver struct{}

@@ -2,7 +2,6 @@ package resolvers
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"slices"
 
@@ -11,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kyma-eventmesh/kyma-console/graph"
+	rafterv1 "github.com/kyma-eventmesh/kyma-console/k8s/apis/rafter/v1beta1"
 )
 
 func (r queryResolver) ServiceClass(ctx context.Context, namespace, name string) (*scv1.ServiceClass, error) {
@@ -61,49 +61,60 @@ func (m metadata) labels() map[string]string {
 	return labels
 }
 
-type serviceClassResolver struct{ *Resolver }
+// classFields answers the fields that classes of both scopes have alike.
+type classFields[T any] struct {
+	spec func(*T) *scv1.CommonServiceClassSpec
+}
+
+func (f classFields[T]) ExternalName(_ context.Context, c *T) (string, error) {
+	return f.spec(c).ExternalName, nil
+}
+
+func (f classFields[T]) Description(_ context.Context, c *T) (string, error) {
+	return f.spec(c).Description, nil
+}
+
+func (f classFields[T]) Tags(_ context.Context, c *T) ([]string, error) {
+	return f.spec(c).Tags, nil
+}
+
+func (f classFields[T]) DisplayName(_ context.Context, c *T) (*string, error) {
+	return metadataOf(f.spec(c).ExternalMetadata).text("displayName"), nil
+}
+
+func (f classFields[T]) LongDescription(_ context.Context, c *T) (*string, error) {
+	return metadataOf(f.spec(c).ExternalMetadata).text("longDescription"), nil
+}
+
+func (f classFields[T]) ImageURL(_ context.Context, c *T) (*string, error) {
+	return metadataOf(f.spec(c).ExternalMetadata).text("imageUrl"), nil
+}
+
+func (f classFields[T]) DocumentationURL(_ context.Context, c *T) (*string, error) {
+	return metadataOf(f.spec(c).ExternalMetadata).text("documentationUrl"), nil
+}
+
+func (f classFields[T]) SupportURL(_ context.Context, c *T) (*string, error) {
+	return metadataOf(f.spec(c).ExternalMetadata).text("supportUrl"), nil
+}
+
+func (f classFields[T]) ProviderDisplayName(_ context.Context, c *T) (*string, error) {
+	return metadataOf(f.spec(c).ExternalMetadata).text("providerDisplayName"), nil
+}
+
+func (f classFields[T]) Labels(_ context.Context, c *T) (map[string]string, error) {
+	return metadataOf(f.spec(c).ExternalMetadata).labels(), nil
+}
+
+type serviceClassResolver struct {
+	*Resolver
+	classFields[scv1.ServiceClass]
+}
 
 // ServiceClass returns the resolver of ServiceClasses.
-func (r *Resolver) ServiceClass() graph.ServiceClassResolver { return serviceClassResolver{r} }
-
-func (serviceClassResolver) ExternalName(_ context.Context, c *scv1.ServiceClass) (string, error) {
-	return c.Spec.ExternalName, nil
-}
-
-func (serviceClassResolver) Description(_ context.Context, c *scv1.ServiceClass) (string, error) {
-	return c.Spec.Description, nil
-}
-
-func (serviceClassResolver) Tags(_ context.Context, c *scv1.ServiceClass) ([]string, error) {
-	return c.Spec.Tags, nil
-}
-
-func (serviceClassResolver) DisplayName(_ context.Context, c *scv1.ServiceClass) (*string, error) {
-	return metadataOf(c.Spec.ExternalMetadata).text("displayName"), nil
-}
-
-func (serviceClassResolver) LongDescription(_ context.Context, c *scv1.ServiceClass) (*string, error) {
-	return metadataOf(c.Spec.ExternalMetadata).text("longDescription"), nil
-}
-
-func (serviceClassResolver) ImageURL(_ context.Context, c *scv1.ServiceClass) (*string, error) {
-	return metadataOf(c.Spec.ExternalMetadata).text("imageUrl"), nil
-}
-
-func (serviceClassResolver) DocumentationURL(_ context.Context, c *scv1.ServiceClass) (*string, error) {
-	return metadataOf(c.Spec.ExternalMetadata).text("documentationUrl"), nil
-}
-
-func (serviceClassResolver) SupportURL(_ context.Context, c *scv1.ServiceClass) (*string, error) {
-	return metadataOf(c.Spec.ExternalMetadata).text("supportUrl"), nil
-}
-
-func (serviceClassResolver) ProviderDisplayName(_ context.Context, c *scv1.ServiceClass) (*string, error) {
-	return metadataOf(c.Spec.ExternalMetadata).text("providerDisplayName"), nil
-}
-
-func (serviceClassResolver) Labels(_ context.Context, c *scv1.ServiceClass) (map[string]string, error) {
-	return metadataOf(c.Spec.ExternalMetadata).labels(), nil
+func (r *Resolver) ServiceClass() graph.ServiceClassResolver {
+	spec := func(c *scv1.ServiceClass) *scv1.CommonServiceClassSpec { return &c.Spec.CommonServiceClassSpec }
+	return serviceClassResolver{r, classFields[scv1.ServiceClass]{spec}}
 }
 
 func (r serviceClassResolver) Plans(ctx context.Context, c *scv1.ServiceClass) ([]scv1.ServicePlan, error) {
@@ -111,78 +122,20 @@ func (r serviceClassResolver) Plans(ctx context.Context, c *scv1.ServiceClass) (
 }
 
 func (r serviceClassResolver) Activated(ctx context.Context, c *scv1.ServiceClass) (bool, error) {
-	instances, err := r.Instances(ctx, c)
+	instances, err := instancesOf(ctx, r.Cluster.Client(ctx), c.Namespace, classKeys(c), client.Limit(1))
 	return len(instances) > 0, err
 }
 
-// Instances are those that name the class, by its Kubernetes name or by its external name.
 func (r serviceClassResolver) Instances(ctx context.Context, c *scv1.ServiceClass) ([]scv1.ServiceInstance, error) {
-	var instances []scv1.ServiceInstance
-	for _, key := range []string{classByName(c.Name), classByExternalName(c.Spec.ExternalName)} {
-		var list scv1.ServiceInstanceList
-		err := r.Cluster.Client(ctx).List(ctx, &list, client.InNamespace(c.Namespace), client.MatchingFields{indexClass: key})
-		if err != nil {
-			return nil, err
-		}
-		instances = append(instances, list.Items...)
-	}
-	return byName(instances), nil // an instance is indexed under one of the keys only
+	return instancesOf(ctx, r.Cluster.Client(ctx), c.Namespace, classKeys(c))
 }
 
-// plansOf are the plans of a class, sorted by name.
-func plansOf(ctx context.Context, c client.Reader, class *scv1.ServiceClass) ([]scv1.ServicePlan, error) {
-	var list scv1.ServicePlanList
-	err := c.List(ctx, &list, client.InNamespace(class.Namespace), client.MatchingFields{indexClass: class.Name})
-	return byName(list.Items), err
+func (r serviceClassResolver) ClusterAssetGroup(ctx context.Context, c *scv1.ServiceClass) (*rafterv1.ClusterAssetGroup, error) {
+	return r.clusterAssetGroup(ctx, c.Name)
 }
 
-type servicePlanResolver struct{}
-
-// ServicePlan returns the resolver of ServicePlans.
-func (r *Resolver) ServicePlan() graph.ServicePlanResolver { return servicePlanResolver{} }
-
-func (servicePlanResolver) DisplayName(_ context.Context, p *scv1.ServicePlan) (*string, error) {
-	return metadataOf(p.Spec.ExternalMetadata).text("displayName"), nil
-}
-
-func (servicePlanResolver) ExternalName(_ context.Context, p *scv1.ServicePlan) (string, error) {
-	return p.Spec.ExternalName, nil
-}
-
-func (servicePlanResolver) Description(_ context.Context, p *scv1.ServicePlan) (string, error) {
-	return p.Spec.Description, nil
-}
-
-func (servicePlanResolver) RelatedServiceClassName(_ context.Context, p *scv1.ServicePlan) (string, error) {
-	return p.Spec.ServiceClassRef.Name, nil
-}
-
-func (servicePlanResolver) InstanceCreateParameterSchema(_ context.Context, p *scv1.ServicePlan) (map[string]any, error) {
-	return jsonSchema(p.Spec.InstanceCreateParameterSchema), nil
-}
-
-func (servicePlanResolver) BindingCreateParameterSchema(_ context.Context, p *scv1.ServicePlan) (map[string]any, error) {
-	return jsonSchema(p.Spec.ServiceBindingCreateParameterSchema), nil
-}
-
-// jsonSchema reads a schema that is a JSON object, plain or in base64 as some brokers send it; nil if there is none.
-func jsonSchema(raw *runtime.RawExtension) map[string]any {
-	if raw == nil {
-		return nil
-	}
-	var schema map[string]any
-	if json.Unmarshal(raw.Raw, &schema) == nil {
-		return schema
-	}
-	var encoded string
-	if json.Unmarshal(raw.Raw, &encoded) != nil {
-		encoded = string(raw.Raw)
-	}
-	decoded, err := base64.StdEncoding.DecodeString(encoded)
-	if err != nil || json.Unmarshal(decoded, &schema) != nil {
-		return nil
-	}
-	return schema
+func (r serviceClassResolver) AssetGroup(ctx context.Context, c *scv1.ServiceClass) (*rafterv1.AssetGroup, error) {
+	return r.assetGroup(ctx, c.Namespace, c.Name)
 }
 
 // classByExternal finds the class of a namespace that its broker calls so, one that is still offered before one that is

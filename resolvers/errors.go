@@ -79,6 +79,7 @@ var table = []struct {
 	{is: apierrors.IsTooManyRequests, code: codeRateLimited},
 	{is: func(err error) bool { return errors.As(err, new(moduleDisabled)) }, code: codeModuleDisabled},
 	{is: meta.IsNoMatchError, code: codeModuleDisabled, message: "MODULE_DISABLED: This part is not installed in the cluster."},
+	{is: func(err error) bool { return errors.As(err, new(stillWaiting)) }, code: codeTimeout},
 	{is: isTimeout, code: codeTimeout, message: "the cluster did not answer in time"},
 	{is: isUnavailable, code: codeUnavailable, message: "the cluster cannot be reached"},
 	{is: func(err error) bool { return errors.Is(err, context.Canceled) }, code: codeCanceled, message: "the request was cancelled"},

@@ -14,6 +14,7 @@ import (
 
 	"github.com/kyma-eventmesh/kyma-console/eventmesh"
 	"github.com/kyma-eventmesh/kyma-console/graph"
+	"github.com/kyma-eventmesh/kyma-console/k8s"
 	functionsv1 "github.com/kyma-eventmesh/kyma-console/k8s/apis/serverless/v1alpha1"
 )
 
@@ -37,6 +38,7 @@ func (r queryResolver) FunctionLogs(ctx context.Context, name, namespace string)
 	if r.Resolver.FunctionLogs == nil {
 		return nil, moduleDisabled("serverless")
 	}
+	k8s.Uncacheable(ctx) // a new line is no change of an object
 	return r.Resolver.FunctionLogs(namespace, name), nil
 }
 

@@ -2,10 +2,8 @@ package resolvers
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -203,20 +201,5 @@ func dial(t *testing.T, srv *httptest.Server, protocol string) *websocket.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
 	return conn
-}
-
-// TestWebsocketBadInit holds that no connection is left open whose first message gqlgen does not understand.
-func TestWebsocketBadInit(t *testing.T) {
-	conn := dial(t, serve(t, Options{}), "graphql-ws")
-	write(t, conn, `{"type":"connection_init","payload":"no object"}`)
-	for {
-		if _, _, err := conn.ReadMessage(); err != nil {
-			if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() {
-				t.Error("the connection is still open")
-			}
-			return
-		}
-	}
 }

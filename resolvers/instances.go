@@ -2,8 +2,6 @@ package resolvers
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -11,11 +9,11 @@ import (
 	scv1 "github.com/kubernetes-sigs/service-catalog/pkg/apis/servicecatalog/v1beta1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kyma-eventmesh/kyma-console/eventmesh"
 	"github.com/kyma-eventmesh/kyma-console/graph"
+	usagesv1 "github.com/kyma-eventmesh/kyma-console/k8s/apis/servicecatalog/v1alpha1"
 )
 
 // tagsAnnotation holds the Console's labels of a ServiceInstance, separated by commas.
@@ -39,27 +37,38 @@ func (r queryResolver) ServiceInstances(ctx context.Context, namespace string, f
 	return page(instances, first, offset)
 }
 
-func (r mutationResolver) CreateServiceInstance(ctx context.Context, namespace string, params graph.ServiceInstanceCreateInput) (*scv1.ServiceInstance, error) {
-	c := r.Cluster.Client(ctx)
-	plan, err := resolvePlan(ctx, c, namespace, params.ClassRef, params.PlanRef)
+// instancesOf are the instances of the class that keys stand for in indexClass, sorted. They are of one namespace or,
+// for "", of all in which the user may list them.
+func instancesOf(ctx context.Context, c client.Reader, namespace string, keys []string, opts ...client.ListOption) ([]scv1.ServiceInstance, error) {
+	var instances []scv1.ServiceInstance
+	for _, key := range keys {
+		var list scv1.ServiceInstanceList
+		err := c.List(ctx, &list, append(opts, client.InNamespace(namespace), client.MatchingFields{indexClass: key})...)
+		if err != nil {
+			return nil, err
+		}
+		instances = append(instances, list.Items...)
+	}
+	return byName(instances), nil // an instance is indexed under one of the keys only
+}
+
+func (r mutationResolver) CreateServiceInstance(ctx context.Context, namespace string, params graph.ServiceInstanceCreateInput, dryRun *bool) (*scv1.ServiceInstance, error) {
+	plan, err := resolvePlan(ctx, r.Cluster.Client(ctx), namespace, params.ClassRef, params.PlanRef)
+	if err != nil {
+		return nil, err
+	}
+	parameters, err := rawJSON("parameterSchema", params.ParameterSchema)
 	if err != nil {
 		return nil, err
 	}
 	instance := &scv1.ServiceInstance{
 		ObjectMeta: metav1.ObjectMeta{Name: params.Name, Namespace: namespace},
-		Spec:       scv1.ServiceInstanceSpec{PlanReference: plan.PlanReference},
+		Spec:       scv1.ServiceInstanceSpec{PlanReference: plan.PlanReference, Parameters: parameters},
 	}
 	if tags := cleanTags(params.Labels); len(tags) > 0 {
 		instance.Annotations = map[string]string{tagsAnnotation: strings.Join(tags, ",")}
 	}
-	if params.ParameterSchema != nil {
-		raw, err := json.Marshal(params.ParameterSchema)
-		if err != nil {
-			return nil, fmt.Errorf("encoding parameterSchema: %w", err)
-		}
-		instance.Spec.Parameters = &runtime.RawExtension{Raw: raw}
-	}
-	if err := c.Create(ctx, instance); err != nil {
+	if err := r.writer(ctx, dryRun).Create(ctx, instance); err != nil {
 		return nil, err
 	}
 	// The catalog will find the same class and plan in a moment; the reply names them already.
@@ -99,24 +108,18 @@ func resolvePlan(ctx context.Context, c client.Reader, namespace string, classRe
 	}, nil
 }
 
-// resolveClusterPlan is resolvePlan for cluster-wide classes, of which there are few.
+// resolveClusterPlan is resolvePlan for cluster-wide classes.
 func resolveClusterPlan(ctx context.Context, c client.Reader, className, planName string) (scv1.ServiceInstanceSpec, error) {
-	var classes scv1.ClusterServiceClassList
-	if err := c.List(ctx, &classes); err != nil {
+	class, err := clusterClassByExternal(ctx, c, className)
+	if err != nil {
 		return scv1.ServiceInstanceSpec{}, err
 	}
-	class := slices.IndexFunc(classes.Items, func(c scv1.ClusterServiceClass) bool { return c.Spec.ExternalName == className })
-	if class < 0 {
-		return scv1.ServiceInstanceSpec{}, notFound("clusterserviceclasses", className)
-	}
-	var plans scv1.ClusterServicePlanList
-	if err := c.List(ctx, &plans); err != nil {
+	plans, err := clusterPlansOf(ctx, c, class)
+	if err != nil {
 		return scv1.ServiceInstanceSpec{}, err
 	}
-	plan := slices.IndexFunc(plans.Items, func(p scv1.ClusterServicePlan) bool {
-		return p.Spec.ExternalName == planName && p.Spec.ClusterServiceClassRef.Name == classes.Items[class].Name
-	})
-	if plan < 0 {
+	i := slices.IndexFunc(plans, func(p scv1.ClusterServicePlan) bool { return p.Spec.ExternalName == planName })
+	if i < 0 {
 		return scv1.ServiceInstanceSpec{}, notFound("clusterserviceplans", planName)
 	}
 	return scv1.ServiceInstanceSpec{
@@ -124,8 +127,8 @@ func resolveClusterPlan(ctx context.Context, c client.Reader, className, planNam
 			ClusterServiceClassExternalName: className,
 			ClusterServicePlanExternalName:  planName,
 		},
-		ClusterServiceClassRef: &scv1.ClusterObjectReference{Name: classes.Items[class].Name},
-		ClusterServicePlanRef:  &scv1.ClusterObjectReference{Name: plans.Items[plan].Name},
+		ClusterServiceClassRef: &scv1.ClusterObjectReference{Name: class.Name},
+		ClusterServicePlanRef:  &scv1.ClusterObjectReference{Name: plans[i].Name},
 	}, nil
 }
 
@@ -146,9 +149,9 @@ func cleanTags(labels []string) []string {
 	return tags
 }
 
-func (r mutationResolver) DeleteServiceInstance(ctx context.Context, name, namespace string) (*scv1.ServiceInstance, error) {
+func (r mutationResolver) DeleteServiceInstance(ctx context.Context, name, namespace string, dryRun *bool) (*scv1.ServiceInstance, error) {
 	instance := &scv1.ServiceInstance{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace}}
-	if err := remove(ctx, r.Cluster.Client(ctx), instance); err != nil {
+	if err := remove(ctx, r.writer(ctx, dryRun), instance); err != nil {
 		return nil, err
 	}
 	return instance, nil
@@ -220,6 +223,32 @@ func (r serviceInstanceResolver) ServicePlan(ctx context.Context, i *scv1.Servic
 		return nil, nil
 	}
 	return orNull(get[scv1.ServicePlan](ctx, r.Cluster.Client(ctx), i.Namespace, i.Spec.ServicePlanRef.Name))
+}
+
+func (r serviceInstanceResolver) ClusterServiceClass(ctx context.Context, i *scv1.ServiceInstance) (*scv1.ClusterServiceClass, error) {
+	if i.Spec.ClusterServiceClassRef == nil {
+		return nil, nil
+	}
+	return orNull(get[scv1.ClusterServiceClass](ctx, r.Cluster.Client(ctx), "", i.Spec.ClusterServiceClassRef.Name))
+}
+
+func (r serviceInstanceResolver) ClusterServicePlan(ctx context.Context, i *scv1.ServiceInstance) (*scv1.ClusterServicePlan, error) {
+	if i.Spec.ClusterServicePlanRef == nil {
+		return nil, nil
+	}
+	return orNull(get[scv1.ClusterServicePlan](ctx, r.Cluster.Client(ctx), "", i.Spec.ClusterServicePlanRef.Name))
+}
+
+func (r serviceInstanceResolver) ServiceBindings(ctx context.Context, i *scv1.ServiceInstance) (*graph.ServiceBindings, error) {
+	bindings, err := bindingsOf(ctx, r.Cluster.Client(ctx), i)
+	if err != nil {
+		return nil, err
+	}
+	return &graph.ServiceBindings{Items: bindings, Stats: bindingStats(bindings)}, nil
+}
+
+func (r serviceInstanceResolver) ServiceBindingUsages(ctx context.Context, i *scv1.ServiceInstance) ([]usagesv1.ServiceBindingUsage, error) {
+	return ifInstalled(r.usagesOf(ctx, i))
 }
 
 // Bindable is what the plan says or, when it says nothing, its class; false when either cannot be found.

@@ -29,7 +29,8 @@ type Limits struct {
 	// Batch is how many requests one POST may carry. Default 10.
 	Batch int
 	// Operations is how many operations a user may have running at once, on all connections together. Default 1000: each
-	// page of the Console has a handful of GraphQL subscriptions.
+	// page of the Console has a handful of GraphQL subscriptions. Those that share one execution count as one, so that a
+	// single websocket may have no more than this either.
 	Operations int
 	// Websockets is how many websockets a user may have open. Default 250.
 	Websockets int
@@ -38,6 +39,8 @@ type Limits struct {
 	// Alive is how often a websocket is sent a sign of life. A graphql-transport-ws client that does not answer one
 	// before the next but one is due is cut off. Default 10 s, as the Console expects it.
 	Alive time.Duration
+	// Answers is how many bytes of answers are remembered to be repeated while they hold. Default 64 MiB, negative none.
+	Answers int
 }
 
 // DefaultLimits are the defaults of all limits.
@@ -54,6 +57,7 @@ func (l Limits) withDefaults() Limits {
 	l.Websockets = cmp.Or(l.Websockets, 250)
 	l.InitTimeout = cmp.Or(l.InitTimeout, 10*time.Second)
 	l.Alive = cmp.Or(l.Alive, 10*time.Second)
+	l.Answers = cmp.Or(l.Answers, 64<<20)
 	return l
 }
 

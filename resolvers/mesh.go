@@ -18,6 +18,7 @@ import (
 	appv1 "github.com/kyma-eventmesh/kyma-console/k8s/apis/applicationconnector/v1alpha1"
 	functionsv1 "github.com/kyma-eventmesh/kyma-console/k8s/apis/serverless/v1alpha1"
 	sourcesv1 "github.com/kyma-eventmesh/kyma-console/k8s/apis/sources/v1alpha1"
+	"github.com/kyma-eventmesh/kyma-console/web/transport"
 )
 
 // settle is how long a change is held back to see whether more belong to it: one mutation makes a dozen objects change.
@@ -118,6 +119,7 @@ func (r subscriptionResolver) MeshStatusEvent(ctx context.Context, namespace, ap
 				return
 			}
 			for _, e := range differences(before, after) {
+				transport.Announce(ctx, transport.Label{Key: e.Path.Namespace + "/" + e.Path.Application, Kind: labelKinds[e.Type]})
 				if !send(ctx, out, e) {
 					return
 				}

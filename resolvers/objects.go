@@ -3,10 +3,16 @@ package resolvers
 import (
 	"cmp"
 	"context"
+	"encoding/json"
+	"fmt"
 	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 )
 
 // object is a pointer to T that is a Kubernetes object.
@@ -30,6 +36,15 @@ func orNull[T any](obj *T, err error) (*T, error) {
 		return nil, nil
 	}
 	return obj, err
+}
+
+// ifInstalled is for fields that are null when the cluster does not have the kind that they are about.
+func ifInstalled[T any](v T, err error) (T, error) {
+	if meta.IsNoMatchError(err) {
+		var null T
+		return null, nil
+	}
+	return v, err
 }
 
 // byName sorts objects by namespace, then name: the order of every list of the API.
@@ -76,6 +91,35 @@ func remove(ctx context.Context, c client.Client, obj client.Object) error {
 	target.SetResourceVersion("")
 	target.SetUID("")
 	return c.Delete(ctx, target)
+}
+
+// jsonOf is obj as kubectl shows it: with kind and apiVersion, which objects in memory may lack, and without the notes of
+// who manages which field.
+func (r *Resolver) jsonOf(obj client.Object) (map[string]any, error) {
+	gvk, err := apiutil.GVKForObject(obj, r.Cluster.Manager().GetScheme())
+	if err != nil {
+		return nil, err
+	}
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(obj)
+	if err != nil {
+		return nil, fmt.Errorf("encoding %s %s: %w", gvk.Kind, obj.GetName(), err)
+	}
+	u := unstructured.Unstructured{Object: content}
+	u.SetGroupVersionKind(gvk)
+	u.SetManagedFields(nil)
+	return u.Object, nil
+}
+
+// rawJSON is a JSON object as Kubernetes types hold it, nil for nil. field names it in an error.
+func rawJSON(field string, object map[string]any) (*runtime.RawExtension, error) {
+	if object == nil {
+		return nil, nil
+	}
+	raw, err := json.Marshal(object)
+	if err != nil {
+		return nil, fmt.Errorf("encoding %s: %w", field, err)
+	}
+	return &runtime.RawExtension{Raw: raw}, nil
 }
 
 // notNil is l, but never nil: where a field must not be null, gqlgen refuses a nil map.

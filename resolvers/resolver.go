@@ -14,6 +14,7 @@ package resolvers
 
 import (
 	"log/slog"
+	"time"
 
 	"github.com/kyma-eventmesh/kyma-console/eventmesh"
 	"github.com/kyma-eventmesh/kyma-console/graph"
@@ -27,8 +28,13 @@ type Resolver struct {
 	// FunctionLogs returns the last lines that a Function wrote, oldest first. Nil where no Functions run in this
 	// process; the field functionLogs is then MODULE_DISABLED.
 	FunctionLogs func(namespace, name string) []eventmesh.LogLine
+	// CatalogTime is how long connectApplication waits for the catalog to show services that it has enabled. Zero means
+	// half a minute.
+	CatalogTime time.Duration
 	// Log takes what must not be sent to a client. Nil means slog.Default.
 	Log *slog.Logger
+
+	documents documents
 }
 
 // The compiler lists here what a new field of the schema still lacks.

@@ -3,10 +3,10 @@ package resolvers
 import (
 	"context"
 
-	"github.com/99designs/gqlgen/graphql/handler/transport"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kyma-eventmesh/kyma-console/k8s"
+	"github.com/kyma-eventmesh/kyma-console/web/transport"
 )
 
 // k8sEvent is what package k8s tells about a change. Its Type is the schema's SubscriptionEventType as it is.
@@ -24,6 +24,12 @@ func watch[T client.Object, E any](ctx context.Context, r *Resolver, obj T, want
 	if err != nil {
 		return nil, err
 	}
+	pick := func(change k8sEvent[T]) (k8sEvent[T], bool) { return change, wants(change.Object) }
+	return pump(ctx, r, changes, pick, event), nil
+}
+
+// pump sends on what pick makes of changes, until they end.
+func pump[T client.Object, E any](ctx context.Context, r *Resolver, changes <-chan k8sEvent[T], pick func(k8sEvent[T]) (k8sEvent[T], bool), event func(k8sEvent[T]) E) <-chan E {
 	out := make(chan E)
 	go func() {
 		defer close(out)
@@ -32,19 +38,55 @@ func watch[T client.Object, E any](ctx context.Context, r *Resolver, obj T, want
 				r.endStream(ctx, change.Err)
 				return
 			}
-			if wants(change.Object) && !send(ctx, out, event(change)) {
+			picked, ok := pick(change)
+			if !ok {
+				continue
+			}
+			transport.Announce(ctx, labelOf(picked))
+			if !send(ctx, out, event(picked)) {
 				return
 			}
 		}
 	}()
-	return out, nil
+	return out
+}
+
+// selection is what somebody sees who asked for only some of the objects of a kind: what comes to satisfy wants appears, what
+// ceases to disappears.
+type selection[T client.Object] struct {
+	wants func(T) bool
+	known map[client.ObjectKey]bool
+}
+
+// see is the change as it looks in the selection; ok is false when nothing changes there.
+func (s selection[T]) see(change k8sEvent[T]) (seen k8sEvent[T], ok bool) {
+	key := client.ObjectKeyFromObject(change.Object)
+	was, is := s.known[key], change.Type != k8s.Deleted && s.wants(change.Object)
+	switch {
+	case is && !was:
+		s.known[key] = true
+		change.Type = k8s.Added
+	case was && !is:
+		delete(s.known, key)
+		change.Type = k8s.Deleted
+	}
+	return change, was || is
+}
+
+// labelOf says what a change is about, so that readers who are slow are sent the latest state of each object.
+func labelOf[T client.Object](change k8sEvent[T]) transport.Label {
+	return transport.Label{Key: client.ObjectKeyFromObject(change.Object).String(), Kind: labelKinds[change.Type], At: change.At}
+}
+
+var labelKinds = map[k8s.EventType]transport.LabelKind{
+	k8s.Added: transport.Added, k8s.Updated: transport.Updated, k8s.Deleted: transport.Deleted,
 }
 
 // endStream tells the client of a GraphQL subscription why there will be no more events. The caller then closes the
 // channel.
 func (r *Resolver) endStream(ctx context.Context, err error) {
 	if ctx.Err() == nil {
-		transport.AddSubscriptionError(ctx, r.present(ctx, err))
+		transport.EndStream(ctx, r.present(ctx, err))
 	}
 }
 

@@ -210,6 +210,23 @@ func TestSubscriptions(t *testing.T) {
 			"serviceInstanceEvent", "serviceInstance",
 			`{apiVersion: servicecatalog.k8s.io/v1beta1, kind: ServiceInstance, metadata: {name: NAME, namespace: streams}, spec: {serviceClassName: c, servicePlanName: p}}`, ``,
 		},
+		{
+			"serviceBindingEvent", `subscription { serviceBindingEvent(namespace: "streams") { type serviceBinding { name serviceInstanceName status { type } secret { data } } } }`,
+			"serviceBindingEvent", "serviceBinding",
+			`{apiVersion: servicecatalog.k8s.io/v1beta1, kind: ServiceBinding, metadata: {name: NAME, namespace: streams}, spec: {instanceRef: {name: i}}}`,
+			`{apiVersion: servicecatalog.k8s.io/v1beta1, kind: ServiceBinding, metadata: {name: silent, namespace: default}, spec: {instanceRef: {name: i}}}`,
+		},
+		{
+			"serviceBrokerEvent", `subscription { serviceBrokerEvent(namespace: "streams") { type serviceBroker { name url labels status { ready } } } }`,
+			"serviceBrokerEvent", "serviceBroker",
+			`{apiVersion: servicecatalog.k8s.io/v1beta1, kind: ServiceBroker, metadata: {name: NAME, namespace: streams}, spec: {url: "http://broker.example"}}`,
+			`{apiVersion: servicecatalog.k8s.io/v1beta1, kind: ServiceBroker, metadata: {name: silent, namespace: default}, spec: {url: "http://broker.example"}}`,
+		},
+		{
+			"clusterServiceBrokerEvent", `subscription { clusterServiceBrokerEvent { type clusterServiceBroker { name url labels status { ready } } } }`,
+			"clusterServiceBrokerEvent", "clusterServiceBroker",
+			`{apiVersion: servicecatalog.k8s.io/v1beta1, kind: ClusterServiceBroker, metadata: {name: NAME}, spec: {url: "http://broker.example"}}`, ``,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			prefix := strings.ToLower(tt.name) + "-"
@@ -261,6 +278,9 @@ func TestSubscriptionDenied(t *testing.T) {
 	for _, document := range []string{
 		`subscription { triggerEvent(namespace: "streams") { type } }`,
 		`subscription { meshStatusEvent(namespace: "streams") { type } }`,
+		`subscription { serviceBindingEvent(namespace: "streams") { type } }`,
+		`subscription { serviceBrokerEvent(namespace: "streams") { type } }`,
+		`subscription { clusterServiceBrokerEvent { type } }`,
 	} {
 		s := subscribe(t, "streams-nobody", document)
 		first := s.next()

@@ -11,8 +11,10 @@ import (
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	"knative.dev/pkg/apis"
 	duckv1 "knative.dev/pkg/apis/duck/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kyma-eventmesh/kyma-console/graph"
+	"github.com/kyma-eventmesh/kyma-console/k8s"
 )
 
 func subscriber(name, namespace string) *graph.SubscriberInput {
@@ -80,7 +82,7 @@ func TestNewTrigger(t *testing.T) {
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := newTrigger("prod", &tt.in, nil)
+			got, err := newTrigger(t.Context(), "prod", &tt.in, nil)
 			if tt.err != "" {
 				if !apierrors.IsBadRequest(err) || !strings.Contains(err.Error(), tt.err) {
 					t.Errorf("got error %v, want a bad request with %q", err, tt.err)
@@ -158,7 +160,10 @@ func TestCalls(t *testing.T) {
 			for _, name := range tt.want {
 				want[name] = true
 			}
-			wants := calls(tt.serviceName, tt.subscriber)
+			wants, err := calls(tt.serviceName, tt.subscriber)
+			if err != nil {
+				t.Fatal(err)
+			}
 			for name, d := range destinations {
 				trigger := &eventingv1.Trigger{ObjectMeta: metav1.ObjectMeta{Namespace: "prod"}, Spec: eventingv1.TriggerSpec{Subscriber: d}}
 				if got := wants(trigger); got != want[name] {
@@ -167,7 +172,52 @@ func TestCalls(t *testing.T) {
 			}
 		})
 	}
-	if !calls(nil, nil)(&eventingv1.Trigger{}) {
-		t.Error("without arguments every Trigger is wanted")
+	if wants, err := calls(nil, nil); err != nil || !wants(&eventingv1.Trigger{}) {
+		t.Errorf("without arguments every Trigger is wanted: %v", err)
+	}
+}
+
+// TestSelection follows an object through a selection, whatever of it was known and whatever the hub left out.
+func TestSelection(t *testing.T) {
+	trigger := func(service string) *eventingv1.Trigger {
+		return &eventingv1.Trigger{ObjectMeta: metav1.ObjectMeta{Name: "t", Namespace: "n"}, Spec: eventingv1.TriggerSpec{Subscriber: duckv1.Destination{URI: uri("http://" + service + ".n")}}}
+	}
+	for _, tt := range []struct {
+		name   string
+		known  bool
+		change k8s.EventType
+		calls  string
+		want   k8s.EventType // "" for nothing
+	}{
+		{"made", false, k8s.Added, "lambda", k8s.Added},
+		{"made and already listed", true, k8s.Added, "lambda", k8s.Added},
+		{"made elsewhere", false, k8s.Added, "other", ""},
+		{"changed", true, k8s.Updated, "lambda", k8s.Updated},
+		{"changed elsewhere", false, k8s.Updated, "other", ""},
+		{"moved in", false, k8s.Updated, "lambda", k8s.Added},
+		{"moved out", true, k8s.Updated, "other", k8s.Deleted},
+		{"deleted", true, k8s.Deleted, "lambda", k8s.Deleted},
+		{"moved out and deleted before it was read", true, k8s.Deleted, "other", k8s.Deleted},
+		{"moved in and deleted before it was read", false, k8s.Deleted, "lambda", ""},
+		{"replaced by one elsewhere", true, k8s.Added, "other", k8s.Deleted},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			lambda := "lambda"
+			wants, err := calls(&lambda, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := selection[*eventingv1.Trigger]{wants: wants, known: map[client.ObjectKey]bool{}}
+			if tt.known {
+				s.known[client.ObjectKey{Namespace: "n", Name: "t"}] = true
+			}
+			got, ok := s.see(k8sEvent[*eventingv1.Trigger]{Type: tt.change, Object: trigger(tt.calls)})
+			if ok != (tt.want != "") || (ok && got.Type != tt.want) {
+				t.Errorf("got %s, %t, want %q", got.Type, ok, tt.want)
+			}
+			if is := tt.calls == lambda && tt.change != k8s.Deleted; len(s.known) == 1 != is {
+				t.Errorf("then %v is known", s.known)
+			}
+		})
 	}
 }

@@ -2,24 +2,24 @@ package web
 
 import (
 	"context"
-	"errors"
+	"encoding/base64"
+	"encoding/json"
 	"net/http"
 	"strings"
 	"time"
 
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/endpoints/request"
-)
 
-// ErrSignedOut is the cause (context.Cause) with which a stream's context ends when its sign-in no longer holds.
-var ErrSignedOut = errors.New("web: sign-in expired or withdrawn")
+	"github.com/kyma-eventmesh/kyma-console/web/transport"
+)
 
 // protocolHeader lists the sub-protocols that the client of a websocket offers.
 const protocolHeader = "Sec-Websocket-Protocol"
 
 // isSubprotocol reports whether s names one of GraphQL's two websocket sub-protocols: the Kyma Console's and today's.
 func isSubprotocol(s string) bool {
-	return s == "graphql-ws" || s == "graphql-transport-ws"
+	return s == transport.LegacyWS || s == transport.TransportWS
 }
 
 // tokenFromSubprotocol takes a websocket's token from where the Kyma Console puts it: browsers cannot set headers there,
@@ -75,6 +75,13 @@ func (s *server) signedIn(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		credentials := r.Clone(r.Context())
 		u, ok := s.identify(credentials)
+		if isUpgrade(r) {
+			r = r.WithContext(transport.WithSignIn(r.Context(), s.signInLater(credentials)))
+		}
+		if !ok && mayGreetLater(r) {
+			next.ServeHTTP(w, r)
+			return
+		}
 		if !ok {
 			w.Header().Set("WWW-Authenticate", "Bearer")
 			writeError(w, http.StatusUnauthorized, codeUnauthenticated, "Unauthorized")
@@ -93,6 +100,28 @@ func (s *server) signedIn(next http.Handler) http.Handler {
 	})
 }
 
+// mayGreetLater reports whether the request is for a websocket whose client can still say who it is: browsers cannot send
+// headers with it, so clients of graphql-transport-ws put the token into their first message. Those of the older
+// sub-protocol are refused at the door, as they always were.
+func mayGreetLater(r *http.Request) bool {
+	return isUpgrade(r) && r.Header.Get("Authorization") == "" && r.Header.Get(protocolHeader) == transport.TransportWS
+}
+
+// signInLater signs in by a token that comes in the first message of a websocket, whose request r was.
+func (s *server) signInLater(r *http.Request) transport.SignIn {
+	return func(ctx context.Context, token string) (context.Context, context.CancelFunc, bool) {
+		credentials := r.Clone(r.Context())
+		credentials.Header.Set("Authorization", "Bearer "+token)
+		u, ok := s.identify(credentials)
+		if !ok {
+			return nil, nil, false
+		}
+		ctx, cancel := context.WithCancelCause(request.WithUser(ctx, u))
+		go s.keepSignedIn(ctx, cancel, credentials, u.GetName())
+		return ctx, func() { cancel(nil) }, true
+	}
+}
+
 // identify asks who sent the request and logs why that could not be said. It works on a copy: authenticators are allowed
 // to take the credentials out of a request.
 func (s *server) identify(r *http.Request) (user.Info, bool) {
@@ -104,20 +133,50 @@ func (s *server) identify(r *http.Request) (user.Info, bool) {
 	return u, ok && u != nil
 }
 
-// keepSignedIn repeats the sign-in of a stream until ctx ends, and ends it when that fails or gives another user. A client
-// that still has the right to be here connects again.
+// keepSignedIn ends a stream when its token expires. Until then, or until ctx ends, it repeats the sign-in, and ends the
+// stream when that fails or gives another user. A client that still has the right to be here connects again.
 func (s *server) keepSignedIn(ctx context.Context, cancel context.CancelCauseFunc, credentials *http.Request, name string) {
 	tick := time.NewTicker(s.Recheck)
 	defer tick.Stop()
+	var expired <-chan time.Time // never, for a token that does not say
+	if at, ok := expiry(credentials); ok {
+		timer := time.NewTimer(time.Until(at))
+		defer timer.Stop()
+		expired = timer.C
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-expired:
+			cancel(transport.ErrSignedOut)
+			return
 		case <-tick.C:
 			if u, ok := s.identify(credentials); !ok || u.GetName() != name {
-				cancel(ErrSignedOut)
+				cancel(transport.ErrSignedOut)
 				return
 			}
 		}
 	}
+}
+
+// expiry is when the token of r, which has been found good, expires; ok is false when it does not say. The claim is read
+// without a look at the signature: that is why it must not be used before sign-in.
+func expiry(r *http.Request) (at time.Time, ok bool) {
+	scheme, token, _ := strings.Cut(strings.TrimSpace(r.Header.Get("Authorization")), " ")
+	parts := strings.Split(strings.TrimSpace(token), ".")
+	if !strings.EqualFold(scheme, "Bearer") || len(parts) != 3 {
+		return time.Time{}, false
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		return time.Time{}, false
+	}
+	var claims struct {
+		Exp *float64 `json:"exp"` // seconds, which may have a fraction
+	}
+	if json.Unmarshal(payload, &claims) != nil || claims.Exp == nil {
+		return time.Time{}, false
+	}
+	return time.UnixMilli(int64(*claims.Exp * 1000)), true
 }

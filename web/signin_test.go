@@ -2,13 +2,16 @@ package web_test
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -16,6 +19,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 
 	"github.com/kyma-eventmesh/kyma-console/web"
+	"github.com/kyma-eventmesh/kyma-console/web/transport"
 )
 
 func TestSignIn(t *testing.T) {
@@ -169,7 +173,7 @@ func TestStreamEndsWithSignIn(t *testing.T) {
 					return
 				}
 				<-r.Context().Done()
-				if got := context.Cause(r.Context()); !errors.Is(got, web.ErrSignedOut) {
+				if got := context.Cause(r.Context()); !errors.Is(got, transport.ErrSignedOut) {
 					t.Errorf("cause %v", got)
 				}
 			})
@@ -177,6 +181,44 @@ func TestStreamEndsWithSignIn(t *testing.T) {
 			if got := asked.Load(); !tc.stream && got != 1 {
 				t.Errorf("asked %d times", got)
 			}
+		})
+	}
+}
+
+// TestStreamEndsWithToken holds that a stream ends at the moment at which its token expires, not at the next check.
+func TestStreamEndsWithToken(t *testing.T) {
+	for _, tc := range []struct {
+		name, claims string
+		ends         bool
+	}{
+		{"expires", `{"exp":%d}`, true},
+		{"expires, in another writing", `{"sub":"alice","exp":%d.0}`, true},
+		{"does not say", `{"iat":%d}`, false},
+		{"says nonsense", `{"exp":"%d"}`, false},
+		{"is no JSON", `%d exp`, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const life, recheck = 90 * time.Second, time.Minute
+				start := time.Now()
+				claims := fmt.Sprintf(tc.claims, start.Add(life).Unix())
+				token := "e30." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + ".c2ln"
+				c := config()
+				c.Recheck = recheck
+				c.Authenticate = func(*http.Request) (user.Info, bool, error) { return &user.DefaultInfo{Name: "alice"}, true, nil }
+				c.GraphQL = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+					ctx, cancel := context.WithTimeout(r.Context(), time.Hour)
+					defer cancel()
+					<-ctx.Done()
+					if got := context.Cause(ctx); errors.Is(got, transport.ErrSignedOut) != tc.ends {
+						t.Errorf("ended by %v", got)
+					}
+					if took := time.Since(start); tc.ends && took != life {
+						t.Errorf("ended after %v, want %v", took, life)
+					}
+				})
+				answer(web.New(c), ask("GET", "/graphql", "", "Accept", "text/event-stream", "Authorization", "Bearer "+token))
+			})
 		})
 	}
 }

@@ -25,12 +25,6 @@ const (
 	persistedQueryExtension = "persistedQuery"
 )
 
-// Codes of requests whose document is not there. The first is known to Apollo's clients, which then send the document.
-const (
-	notPersisted = "PERSISTED_QUERY_NOT_FOUND"
-	notStored    = "DOCUMENT_NOT_STORED"
-)
-
 const (
 	// remembered is how many automatically persisted documents are kept.
 	remembered = 1000
@@ -166,7 +160,7 @@ func (d *Documents) MutateOperationParameters(ctx context.Context, params *graph
 		text, _ := id.(string)
 		document, ok := d.stored[text]
 		if !ok {
-			return codedError(notStored, fmt.Sprintf("there is no stored document %v", id))
+			return coded(codeNotStored, fmt.Sprintf("there is no stored document %v", id))
 		}
 		params.Query = document
 	} else if persisted := params.Extensions[persistedQueryExtension]; persisted != nil {
@@ -175,7 +169,7 @@ func (d *Documents) MutateOperationParameters(ctx context.Context, params *graph
 		}
 	}
 	if d.allowed != nil && !d.allowed[params.Query] {
-		return codedError(notStored, "this server executes only stored documents, and this is none")
+		return coded(codeNotStored, "this server executes only stored documents, and this is none")
 	}
 	return nil
 }
@@ -185,7 +179,7 @@ func (d *Documents) persisted(ctx context.Context, extension any, params *graphq
 	fields, ok := extension.(map[string]any)
 	hash, isText := fields["sha256Hash"].(string)
 	if !ok || !isText || fmt.Sprint(fields["version"]) != "1" {
-		return codedError(badRequest, `the extension persistedQuery must be {"version": 1, "sha256Hash": "..."}`)
+		return coded(codeBadRequest, `the extension persistedQuery must be {"version": 1, "sha256Hash": "..."}`)
 	}
 	if params.Query == "" {
 		for _, find := range []func() (string, bool){
@@ -197,10 +191,10 @@ func (d *Documents) persisted(ctx context.Context, extension any, params *graphq
 				return nil
 			}
 		}
-		return codedError(notPersisted, "PersistedQueryNotFound")
+		return coded(codeNotPersisted, "PersistedQueryNotFound")
 	}
 	if hashOf(params.Query) != hash {
-		return codedError(badRequest, "the hash of the extension persistedQuery is not that of the query")
+		return coded(codeBadRequest, "the hash of the extension persistedQuery is not that of the query")
 	}
 	if d.allowed == nil && len(params.Query) <= maxRemembered {
 		d.seen.Add(ctx, hash, params.Query)
