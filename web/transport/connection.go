@@ -167,6 +167,10 @@ func (c *connection) bad(id *string, err error) {
 		c.send(&frame{ID: id, Type: typeError, Payload: payload})
 		return
 	}
+	if why, ok := errors.AsType[unexpected](err); ok {
+		c.end(closeUnexpected(why))
+		return
+	}
 	c.end(closeBad("Invalid message received: " + err.Error()))
 }
 

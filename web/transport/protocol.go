@@ -41,7 +41,13 @@ const (
 var (
 	fromClient       = []string{typeInit, typePing, typePong, typeSubscribe, typeComplete}
 	fromLegacyClient = []string{typeInit, legacyStart, legacyStop, legacyTerminate}
+	fromServer       = []string{typeAck, typeNext, typeError} // and not from a client, but in the same document
 )
+
+// unexpected is a message of a type that is specified, but for the other side to send.
+type unexpected string
+
+func (u unexpected) Error() string { return "Unexpected message of type " + string(u) + " received" }
 
 // parse reads a message and checks its shape, so that whoever handles it need not. The error is for the client.
 func parse(raw []byte, legacy bool) (*frame, error) {
@@ -49,9 +55,15 @@ func parse(raw []byte, legacy bool) (*frame, error) {
 	if err := decode(raw, &f); err != nil {
 		return nil, errors.New("the message is not a JSON object with a type")
 	}
+	if bytes.Equal(f.Payload, []byte("null")) {
+		f.Payload = nil // as good as none
+	}
 	known := fromClient
 	if legacy {
 		known = fromLegacyClient
+	}
+	if !legacy && slices.Contains(fromServer, f.Type) {
+		return nil, unexpected(f.Type)
 	}
 	if !slices.Contains(known, f.Type) {
 		return nil, fmt.Errorf("unexpected message of type %q", f.Type)

@@ -107,6 +107,9 @@ var (
 // closeBad is the end of a connection whose client does not keep to the protocol.
 func closeBad(reason string) closing { return closing{4400, reason} }
 
+// closeUnexpected is the end of a connection whose client sends what only a server may. The code is that of graphql-ws.
+func closeUnexpected(why unexpected) closing { return closing{4500, why.Error()} }
+
 func closeDuplicate(id string) closing {
 	return closing{4409, "Subscriber for " + id + " already exists"}
 }
