@@ -167,6 +167,10 @@ func (c *connection) bad(id *string, err error) {
 		c.send(&frame{ID: id, Type: typeError, Payload: payload})
 		return
 	}
+	if why, ok := errors.AsType[unexpected](err); ok {
+		c.end(closeUnexpected(why))
+		return
+	}
 	c.end(closeBad("Invalid message received: " + err.Error()))
 }
 
@@ -249,12 +253,7 @@ func (c *connection) heard() bool {
 
 // subscribe starts an operation of any kind.
 func (c *connection) subscribe(f *frame) {
-	p, err := f.request()
-	if err != nil {
-		c.bad(f.ID, err)
-		return
-	}
-	raw, err := p.raw()
+	raw, err := f.request()
 	if err != nil {
 		c.bad(f.ID, err)
 		return

@@ -82,7 +82,7 @@ func (t *Websocket) prepare() {
 // refuseUpgrade answers a request that is no proper websocket handshake.
 func refuseUpgrade(w http.ResponseWriter, _ *http.Request, status int, reason error) {
 	w.Header().Set("Sec-Websocket-Version", "13")
-	refuse(w, status, codeBadRequest, reason.Error())
+	refuse(w, plainJSON, refusal{status, codeBadRequest, reason.Error()})
 }
 
 // closing is how a connection is ended.
@@ -106,6 +106,9 @@ var (
 
 // closeBad is the end of a connection whose client does not keep to the protocol.
 func closeBad(reason string) closing { return closing{4400, reason} }
+
+// closeUnexpected is the end of a connection whose client sends what only a server may. The code is that of graphql-ws.
+func closeUnexpected(why unexpected) closing { return closing{4500, why.Error()} }
 
 func closeDuplicate(id string) closing {
 	return closing{4409, "Subscriber for " + id + " already exists"}

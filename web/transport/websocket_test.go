@@ -32,7 +32,7 @@ func TestClose(t *testing.T) {
 		{"two values", []string{initMessage + initMessage}, 4400},
 		{"no type", []string{`{}`}, 4400},
 		{"an unknown type", []string{`{"type":"start"}`}, 4400},
-		{"a type for clients only", []string{initMessage, `{"type":"next","id":"1","payload":{}}`}, 4400},
+		{"a type for clients only", []string{initMessage, `{"type":"next","id":"1","payload":{}}`}, 4500},
 		{"a payload that is no object", []string{`{"type":"connection_init","payload":"x"}`}, 4400},
 		{"no id", []string{initMessage, `{"type":"subscribe","payload":{"query":"{name}"}}`}, 4400},
 		{"an empty id", []string{initMessage, `{"type":"subscribe","id":"","payload":{"query":"{name}"}}`}, 4400},
