@@ -3,7 +3,6 @@ package resolvers
 import (
 	"context"
 	"encoding/json"
-	"net"
 	"net/http"
 	"sync"
 
@@ -52,23 +51,15 @@ func (p *perUser) admit(ctx context.Context, next graphql.OperationHandler) grap
 	return next(ctx)
 }
 
-// limitWebsockets refuses websockets of users who have too many open. Somebody who signs in with the first message is not
-// known yet, and is counted by the address that he comes from.
+// limitWebsockets refuses websockets of users who have too many open. Who signs in with the first message is not known yet,
+// and asks admitWebsocket then.
 func (p *perUser) limitWebsockets(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !websocket.IsWebSocketUpgrade(r) {
+		if _, known := request.UserFrom(r.Context()); !known || !websocket.IsWebSocketUpgrade(r) {
 			next.ServeHTTP(w, r)
 			return
 		}
-		name := "user " + userName(r.Context())
-		if _, ok := request.UserFrom(r.Context()); !ok {
-			host, _, err := net.SplitHostPort(r.RemoteAddr)
-			if err != nil {
-				host = r.RemoteAddr
-			}
-			name = "address " + host
-		}
-		leave, ok := p.enter(name)
+		leave, ok := p.admitWebsocket(r.Context())
 		if !ok {
 			refuseHTTP(w, http.StatusTooManyRequests, refused(codeRateLimited, "more than %d websockets of one user at once", p.limit))
 			return
@@ -76,6 +67,11 @@ func (p *perUser) limitWebsockets(next http.Handler) http.Handler {
 		defer leave()
 		next.ServeHTTP(w, r)
 	})
+}
+
+// admitWebsocket counts a websocket of the user in ctx until leave is called.
+func (p *perUser) admitWebsocket(ctx context.Context) (leave func(), ok bool) {
+	return p.enter(userName(ctx))
 }
 
 // userName is that of the user in ctx, "" for nobody.

@@ -30,9 +30,10 @@ const parsedDocuments = 1000
 func NewHandler(r *Resolver, o Options) http.Handler {
 	limits := o.Limits.withDefaults()
 	srv := handler.New(graph.NewExecutableSchema(graph.Config{Resolvers: r}))
-	fanout := &transport.Fanout{}
+	fanout, websockets := &transport.Fanout{}, newPerUser(limits.Websockets)
 	srv.AddTransport(&transport.Websocket{
 		Fanout: fanout, MaxMessage: limits.Body, MaxOperations: limits.Operations, InitTimeout: limits.InitTimeout, Alive: limits.Alive,
+		Admit: websockets.admitWebsocket,
 	})
 	srv.AddTransport(&transport.SSE{Fanout: fanout, Alive: limits.Alive})
 	srv.AddTransport(transport.HTTP{MaxBatch: limits.Batch}) // takes what is left
@@ -50,7 +51,7 @@ func NewHandler(r *Resolver, o Options) http.Handler {
 	if limits.Answers > 0 {
 		srv.AroundOperations(newAnswers(limits.Answers).intercept)
 	}
-	return limitBody(newPerUser(limits.Websockets).limitWebsockets(srv), limits.Body)
+	return limitBody(websockets.limitWebsockets(srv), limits.Body)
 }
 
 // LoadDocuments reads stored documents (see transport.LoadDocuments), which must fit the schema. With only, every other

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"strconv"
 	"strings"
@@ -17,6 +18,8 @@ import (
 	"github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/validator/rules"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/endpoints/request"
 )
 
 // metered is a schema with all that a meter looks at.
@@ -132,7 +135,11 @@ func TestAdmit(t *testing.T) {
 }
 
 func TestLimitWebsockets(t *testing.T) {
-	srv := serve(t, Options{Limits: Limits{Websockets: 1}})
+	handler := NewHandler(&Resolver{}, Options{Limits: Limits{Websockets: 1}})
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		handler.ServeHTTP(w, r.WithContext(request.WithUser(r.Context(), &user.DefaultInfo{Name: "alice"})))
+	}))
+	defer srv.Close()
 	url := "ws" + strings.TrimPrefix(srv.URL, "http")
 	conn := dial(t, srv, "graphql-transport-ws")
 	_, response, err := websocket.DefaultDialer.DialContext(t.Context(), url, nil)

@@ -187,7 +187,11 @@ func (c *connection) init(f *frame) {
 	}
 	if refused := c.signIn(f.token()); refused != nil {
 		if c.legacy {
-			c.send(&frame{Type: legacyInitError, Payload: json.RawMessage(`{"message":"Unauthorized"}`)})
+			message := json.RawMessage(`{"message":"Unauthorized"}`)
+			if refused == &closeTooMany {
+				message = json.RawMessage(`{"message":"` + closeTooMany.reason + `"}`)
+			}
+			c.send(&frame{Type: legacyInitError, Payload: message})
 		}
 		c.end(*refused)
 		return
@@ -211,7 +215,14 @@ func (c *connection) signIn(token string) *closing {
 		if !ok {
 			return &closeForbidden
 		}
-		c.ctx, c.done = ctx, done
+		leave := func() {}
+		if c.t.Admit != nil {
+			if leave, ok = c.t.Admit(ctx); !ok {
+				done()
+				return &closeTooMany
+			}
+		}
+		c.ctx, c.done = ctx, func() { leave(); done() }
 		context.AfterFunc(ctx, c.requestEnded)
 		return nil
 	}
