@@ -1,8 +1,9 @@
 # make run    start everything in this process
 # make test   what CI runs, installing what it needs
+# make fuzz   each fuzz test for FUZZTIME
 # make bench  the figures of docs/benchmarks.md
 
-.PHONY: run test check generate unit examples bench clean
+.PHONY: run test check generate unit examples fuzz bench clean
 
 # Two test binaries at a time: each holds a whole control plane, and under the race detector that is more than 1 GB.
 TEST_PACKAGES_AT_ONCE ?= 2
@@ -35,6 +36,18 @@ unit:
 # The examples, run against the program as a user runs it.
 examples:
 	examples/test.sh
+
+# A package and the name of a fuzz test in it, one a line: go test takes one at a time. Making an interesting input smaller is
+# kept short, for it would take most of the time.
+FUZZ_TESTS = \
+	./resolvers:FuzzDocument \
+	./resolvers/scalars:FuzzScalars
+FUZZTIME ?= 1m
+
+fuzz:
+	@for t in $(FUZZ_TESTS); do \
+		echo "$$t" && go test -run '^$$' -fuzz "^$${t#*:}$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "$${t%:*}" || exit; \
+	done
 
 bench:
 	@mkdir -p bin

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -24,14 +25,15 @@ const envPrefix = "KYMA_CONSOLE_"
 
 // config is what the command line and the environment say.
 type config struct {
-	listen          string
-	connectorListen string
-	brokerListen    string
-	dataDir         string
-	kubeconfig      string
-	anonymousUser   string
-	demo            bool
-	oidc            oidcFlags
+	listen           string
+	connectorListen  string
+	brokerListen     string
+	dataDir          string
+	kubeconfig       string
+	anonymousUser    string
+	connectorService string
+	demo             bool
+	oidc             oidcFlags
 }
 
 // command runs the command line args.
@@ -73,6 +75,7 @@ func (c *config) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&c.dataDir, "data-dir", ".kyma-console", "directory of all state of the embedded cluster, with its kubeconfig and log")
 	f.StringVar(&c.kubeconfig, "kubeconfig", "", "file that names an existing cluster to serve instead of the embedded one")
 	f.StringVar(&c.anonymousUser, "anonymous-user", "admin", "user that a request without a token acts as, in the embedded cluster and on loopback only; empty refuses such requests")
+	f.StringVar(&c.connectorService, "connector-service", "", "URL of Kyma's Connector Service, which gives applications their certificates")
 	f.BoolVar(&c.demo, "demo", false, "make a small shop application with a function, and send it an event every few seconds")
 	c.oidc.addFlags(f)
 }
@@ -105,6 +108,9 @@ func (c *config) validate() error {
 			// safe where nobody else can connect.
 			errs = append(errs, fmt.Errorf("address %q is not on loopback: the embedded cluster is for this machine alone", address))
 		}
+	}
+	if u, err := url.Parse(c.connectorService); c.connectorService != "" && (err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https")) {
+		errs = append(errs, fmt.Errorf("--connector-service %q must be a URL that starts with http:// or https://", c.connectorService))
 	}
 	if c.embedded() && c.dataDir == "" {
 		errs = append(errs, errors.New("--data-dir must not be empty"))

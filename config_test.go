@@ -91,6 +91,12 @@ func TestConfig(t *testing.T) {
 			defaults,
 			[]string{`"0.0.0.0:1"`, `"3002"`, "--data-dir"},
 		},
+		{
+			"a Connector Service", nil,
+			[]string{"--connector-service=https://connector.example.com:8080/base"},
+			with(func(c *config) { c.connectorService = "https://connector.example.com:8080/base" }), nil,
+		},
+		{"a Connector Service without a scheme", nil, []string{"--connector-service=connector:8080"}, defaults, []string{`"connector:8080"`, "http://"}},
 		{"a demo on an existing cluster", nil, []string{"--kubeconfig=k", "--demo"}, defaults, []string{"--demo"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

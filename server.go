@@ -93,7 +93,7 @@ func serveAll(ctx context.Context, here *local, ports listeners, out io.Writer) 
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	root := &resolvers.Resolver{Cluster: cluster, Log: log.logger}
+	root := &resolvers.Resolver{Cluster: cluster, ConnectorService: c.connectorService, Log: log.logger}
 	if here.running() {
 		root.FunctionLogs = here.functionLogs
 		if err := here.run(ctx, g, cluster, ports[connectorPort], ports[brokerPort]); err != nil {

@@ -58,20 +58,40 @@ func RegisterService(ctx context.Context, c client.Client, application string, d
 	if err := applyDocuments(ctx, c, app, id, d.documents()); err != nil {
 		return "", err
 	}
-	service := d.service(application, id)
-	err = patchServices(ctx, c, application, func(app *appv1.Application) ([]jsonPatch, error) {
-		if err := identifierFree(app, d.Identifier, id); err != nil {
-			return nil, err
-		}
-		return []jsonPatch{{Op: "add", Path: "/spec/services/-", Value: service}}, nil
-	})
-	if err != nil {
+	if err := addService(ctx, c, application, d.service(application, id)); err != nil {
 		// The caller may have given up, which is no reason to leave the document behind.
 		ctx := context.WithoutCancel(ctx)
 		return "", errors.Join(err, deleteDocuments(ctx, c, application, id))
 	}
 	settle(ctx, c, application, func(app *appv1.Application) bool { return app.Service(id) != nil })
 	return id, nil
+}
+
+// CheckRegistration returns what RegisterService would make of d, under an id that is made up, or its error. The API server is
+// asked for each write as it would be, but nothing is written.
+func CheckRegistration(ctx context.Context, c client.Client, application string, d ServiceDetails) (*appv1.Service, error) {
+	c = client.NewDryRunClient(c)
+	app, err := checkedApplication(ctx, c, application, "", d)
+	if err != nil {
+		return nil, err
+	}
+	service := d.service(application, uuid.NewString())
+	// The namespace of the documents may have yet to come, and was not made now.
+	err = applyDocuments(ctx, c, app, service.ID, d.documents())
+	if client.IgnoreNotFound(err) != nil {
+		return nil, err
+	}
+	return &service, addService(ctx, c, application, service)
+}
+
+// addService adds a service to the application, whose identifier must be free.
+func addService(ctx context.Context, c client.Client, application string, service appv1.Service) error {
+	return patchServices(ctx, c, application, func(app *appv1.Application) ([]jsonPatch, error) {
+		if err := identifierFree(app, service.Identifier, service.ID); err != nil {
+			return nil, err
+		}
+		return []jsonPatch{{Op: "add", Path: "/spec/services/-", Value: service}}, nil
+	})
 }
 
 // UpdateService replaces the service id of the application by d. Its identifier stays: d.Identifier is empty or the same.
@@ -119,6 +139,20 @@ func UpdateService(ctx context.Context, c client.Client, application, id string,
 // UnregisterService removes the service id from the application, and then its documents. When there is no such service
 // the error is NotFound, after documents that an interrupted call left behind are removed.
 func UnregisterService(ctx context.Context, c client.Client, application, id string) error {
+	if err := unregister(ctx, c, application, id); err != nil {
+		return err
+	}
+	settle(ctx, c, application, func(app *appv1.Application) bool { return app.Service(id) == nil })
+	return nil
+}
+
+// CheckUnregistration returns the error that UnregisterService would. The API server is asked for each write as it would be,
+// but nothing is written.
+func CheckUnregistration(ctx context.Context, c client.Client, application, id string) error {
+	return unregister(ctx, client.NewDryRunClient(c), application, id)
+}
+
+func unregister(ctx context.Context, c client.Client, application, id string) error {
 	err := patchServices(ctx, c, application, func(app *appv1.Application) ([]jsonPatch, error) {
 		i := slices.IndexFunc(app.Spec.Services, func(s appv1.Service) bool { return s.ID == id })
 		if i < 0 {
@@ -129,11 +163,7 @@ func UnregisterService(ctx context.Context, c client.Client, application, id str
 	if err != nil && !apierrors.IsNotFound(err) {
 		return err
 	}
-	if err := errors.Join(err, deleteDocuments(ctx, c, application, id)); err != nil {
-		return err
-	}
-	settle(ctx, c, application, func(app *appv1.Application) bool { return app.Service(id) == nil })
-	return nil
+	return errors.Join(err, deleteDocuments(ctx, c, application, id))
 }
 
 // GetService returns the service id of the application as it was registered. The error is NotFound when there is no such

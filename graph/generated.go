@@ -19,17 +19,20 @@ import (
 	"github.com/kyma-eventmesh/kyma-console/k8s/apis/applicationconnector/v1alpha1"
 	"github.com/kyma-eventmesh/kyma-console/k8s/apis/rafter/v1beta1"
 	v1alpha11 "github.com/kyma-eventmesh/kyma-console/k8s/apis/serverless/v1alpha1"
-	v1alpha12 "github.com/kyma-eventmesh/kyma-console/k8s/apis/servicecatalog/v1alpha1"
+	v1alpha13 "github.com/kyma-eventmesh/kyma-console/k8s/apis/servicecatalog/v1alpha1"
+	v1alpha12 "github.com/kyma-eventmesh/kyma-console/k8s/apis/ui/v1alpha1"
 	"github.com/kyma-eventmesh/kyma-console/resolvers/scalars"
 	gqlparser "github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
-	v13 "k8s.io/api/core/v1"
+	v13 "k8s.io/api/apps/v1"
+	v15 "k8s.io/api/authorization/v1"
+	v14 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	v12 "knative.dev/eventing/pkg/apis/duck/v1"
 	v11 "knative.dev/eventing/pkg/apis/eventing/v1"
 	"knative.dev/pkg/apis"
-	v14 "knative.dev/pkg/apis/duck/v1"
+	v16 "knative.dev/pkg/apis/duck/v1"
 )
 
 // region    ***************************** api!.gotpl *****************************
@@ -57,23 +60,34 @@ type ResolverRoot interface {
 	ClusterServicePlan() ClusterServicePlanResolver
 	Condition() ConditionResolver
 	ConnectApplicationOutput() ConnectApplicationOutputResolver
+	Deployment() DeploymentResolver
+	DeploymentCondition() DeploymentConditionResolver
 	EventActivation() EventActivationResolver
 	Function() FunctionResolver
 	FunctionEnv() FunctionEnvResolver
 	FunctionLogLine() FunctionLogLineResolver
+	LimitRange() LimitRangeResolver
+	LimitRangeItem() LimitRangeItemResolver
+	LimitRangeSpec() LimitRangeSpecResolver
 	MeshPath() MeshPathResolver
 	Mutation() MutationResolver
 	Namespace() NamespaceResolver
 	NamespaceListItem() NamespaceListItemResolver
 	NamespaceMutationOutput() NamespaceMutationOutputResolver
+	NavigationNode() NavigationNodeResolver
+	Pod() PodResolver
 	Query() QueryResolver
+	ResourceQuota() ResourceQuotaResolver
+	ResourceQuotaSpec() ResourceQuotaSpecResolver
 	Secret() SecretResolver
+	Service() ServiceResolver
 	ServiceBinding() ServiceBindingResolver
 	ServiceBindingUsage() ServiceBindingUsageResolver
 	ServiceBroker() ServiceBrokerResolver
 	ServiceClass() ServiceClassResolver
 	ServiceInstance() ServiceInstanceResolver
 	ServicePlan() ServicePlanResolver
+	ServicePort() ServicePortResolver
 	Subscriber() SubscriberResolver
 	Subscription() SubscriptionResolver
 	Trigger() TriggerResolver
@@ -173,6 +187,10 @@ type ComplexityRoot struct {
 		Reason  func(childComplexity int) int
 	}
 
+	BackendModule struct {
+		Name func(childComplexity int) int
+	}
+
 	Broker struct {
 		Conditions func(childComplexity int) int
 		Delivery   func(childComplexity int) int
@@ -219,6 +237,16 @@ type ComplexityRoot struct {
 		GroupName   func(childComplexity int) int
 		Name        func(childComplexity int) int
 		Status      func(childComplexity int) int
+	}
+
+	ClusterMicroFrontend struct {
+		Category        func(childComplexity int) int
+		Name            func(childComplexity int) int
+		NavigationNodes func(childComplexity int) int
+		Placement       func(childComplexity int) int
+		PreloadURL      func(childComplexity int) int
+		Version         func(childComplexity int) int
+		ViewBaseURL     func(childComplexity int) int
 	}
 
 	ClusterServiceBroker struct {
@@ -286,6 +314,21 @@ type ComplexityRoot struct {
 		Outcome   func(childComplexity int) int
 	}
 
+	ConnectorService struct {
+		URL func(childComplexity int) int
+	}
+
+	Container struct {
+		Image func(childComplexity int) int
+		Name  func(childComplexity int) int
+	}
+
+	ContainerState struct {
+		Message func(childComplexity int) int
+		Reason  func(childComplexity int) int
+		State   func(childComplexity int) int
+	}
+
 	CreateServiceBindingOutput struct {
 		Name                func(childComplexity int) int
 		Namespace           func(childComplexity int) int
@@ -307,6 +350,33 @@ type ComplexityRoot struct {
 		DeadLetterSink func(childComplexity int) int
 		Retry          func(childComplexity int) int
 		Timeout        func(childComplexity int) int
+	}
+
+	Deployment struct {
+		BoundServiceInstanceNames func(childComplexity int) int
+		Containers                func(childComplexity int) int
+		CreationTimestamp         func(childComplexity int) int
+		Labels                    func(childComplexity int) int
+		Name                      func(childComplexity int) int
+		Namespace                 func(childComplexity int) int
+		Status                    func(childComplexity int) int
+	}
+
+	DeploymentCondition struct {
+		LastTransitionTime func(childComplexity int) int
+		LastUpdateTime     func(childComplexity int) int
+		Message            func(childComplexity int) int
+		Reason             func(childComplexity int) int
+		Status             func(childComplexity int) int
+		Type               func(childComplexity int) int
+	}
+
+	DeploymentStatus struct {
+		AvailableReplicas func(childComplexity int) int
+		Conditions        func(childComplexity int) int
+		ReadyReplicas     func(childComplexity int) int
+		Replicas          func(childComplexity int) int
+		UpdatedReplicas   func(childComplexity int) int
 	}
 
 	EnabledApplicationService struct {
@@ -378,6 +448,11 @@ type ComplexityRoot struct {
 		Type     func(childComplexity int) int
 	}
 
+	FunctionEvent struct {
+		Function func(childComplexity int) int
+		Type     func(childComplexity int) int
+	}
+
 	FunctionLogLine struct {
 		EventID func(childComplexity int) int
 		Message func(childComplexity int) int
@@ -403,6 +478,32 @@ type ComplexityRoot struct {
 		Message func(childComplexity int) int
 		Phase   func(childComplexity int) int
 		Reason  func(childComplexity int) int
+	}
+
+	LimitRange struct {
+		JSON func(childComplexity int) int
+		Name func(childComplexity int) int
+		Spec func(childComplexity int) int
+	}
+
+	LimitRangeItem struct {
+		Default        func(childComplexity int) int
+		DefaultRequest func(childComplexity int) int
+		Max            func(childComplexity int) int
+		Type           func(childComplexity int) int
+	}
+
+	LimitRangeSpec struct {
+		Limits func(childComplexity int) int
+	}
+
+	LoadBalancerIngress struct {
+		Hostname func(childComplexity int) int
+		IP       func(childComplexity int) int
+	}
+
+	LoadBalancerStatus struct {
+		Ingress func(childComplexity int) int
 	}
 
 	LocalObjectReference struct {
@@ -438,33 +539,51 @@ type ComplexityRoot struct {
 		Type func(childComplexity int) int
 	}
 
+	MicroFrontend struct {
+		Category        func(childComplexity int) int
+		Name            func(childComplexity int) int
+		NavigationNodes func(childComplexity int) int
+		Version         func(childComplexity int) int
+		ViewBaseURL     func(childComplexity int) int
+	}
+
 	Mutation struct {
 		ConnectApplication           func(childComplexity int, input ConnectApplicationInput, dryRun *bool) int
 		CreateApplication            func(childComplexity int, name string, description *string, labels map[string]string, dryRun *bool) int
-		CreateFunction               func(childComplexity int, name string, namespace string, params FunctionMutationInput) int
+		CreateFunction               func(childComplexity int, name string, namespace string, params FunctionMutationInput, dryRun *bool) int
 		CreateManyTriggers           func(childComplexity int, namespace string, triggers []TriggerCreateInput, ownerRef []v1.OwnerReference, dryRun *bool) int
-		CreateNamespace              func(childComplexity int, name string, labels map[string]string) int
+		CreateNamespace              func(childComplexity int, name string, labels map[string]string, dryRun *bool) int
+		CreateResource               func(childComplexity int, namespace string, resource map[string]any, dryRun *bool) int
 		CreateServiceBinding         func(childComplexity int, serviceBindingName *string, serviceInstanceName string, namespace string, parameters map[string]any, dryRun *bool) int
 		CreateServiceInstance        func(childComplexity int, namespace string, params ServiceInstanceCreateInput, dryRun *bool) int
 		CreateTrigger                func(childComplexity int, namespace string, trigger TriggerCreateInput, ownerRef []v1.OwnerReference, dryRun *bool) int
-		DeleteApplication            func(childComplexity int, name string) int
-		DeleteFunction               func(childComplexity int, namespace string, function FunctionMetadataInput) int
+		DeleteApplication            func(childComplexity int, name string, dryRun *bool) int
+		DeleteFunction               func(childComplexity int, namespace string, function FunctionMetadataInput, dryRun *bool) int
+		DeleteManyFunctions          func(childComplexity int, namespace string, functions []FunctionMetadataInput, dryRun *bool) int
 		DeleteManyTriggers           func(childComplexity int, namespace string, triggerNames []string, dryRun *bool) int
-		DeleteNamespace              func(childComplexity int, name string) int
+		DeleteNamespace              func(childComplexity int, name string, dryRun *bool) int
+		DeleteService                func(childComplexity int, name string, namespace string, dryRun *bool) int
 		DeleteServiceBinding         func(childComplexity int, serviceBindingName string, namespace string, dryRun *bool) int
 		DeleteServiceInstance        func(childComplexity int, name string, namespace string, dryRun *bool) int
 		DeleteTrigger                func(childComplexity int, namespace string, triggerName string, dryRun *bool) int
-		DisableApplication           func(childComplexity int, application string, namespace string) int
-		EnableApplication            func(childComplexity int, application string, namespace string, allServices *bool, services []*v1alpha1.ApplicationMappingService) int
-		RegisterApplicationService   func(childComplexity int, application string, service ApplicationServiceInput) int
-		UnregisterApplicationService func(childComplexity int, application string, id string) int
+		DisableApplication           func(childComplexity int, application string, namespace string, dryRun *bool) int
+		EnableApplication            func(childComplexity int, application string, namespace string, allServices *bool, services []*v1alpha1.ApplicationMappingService, dryRun *bool) int
+		OverloadApplication          func(childComplexity int, application string, namespace string, allServices *bool, services []*v1alpha1.ApplicationMappingService, dryRun *bool) int
+		RegisterApplicationService   func(childComplexity int, application string, service ApplicationServiceInput, dryRun *bool) int
+		UnregisterApplicationService func(childComplexity int, application string, id string, dryRun *bool) int
+		UpdateApplication            func(childComplexity int, name string, description *string, labels map[string]string, dryRun *bool) int
+		UpdateFunction               func(childComplexity int, name string, namespace string, params FunctionMutationInput, dryRun *bool) int
+		UpdateNamespace              func(childComplexity int, name string, labels map[string]string, dryRun *bool) int
+		UpdateService                func(childComplexity int, name string, namespace string, service map[string]any, dryRun *bool) int
 	}
 
 	Namespace struct {
 		Applications      func(childComplexity int) int
+		Deployments       func(childComplexity int, excludeFunctions *bool) int
 		IsSystemNamespace func(childComplexity int) int
 		Labels            func(childComplexity int) int
 		Name              func(childComplexity int) int
+		Pods              func(childComplexity int) int
 		Status            func(childComplexity int) int
 	}
 
@@ -486,15 +605,28 @@ type ComplexityRoot struct {
 
 	NamespaceListItem struct {
 		ApplicationsCount func(childComplexity int) int
+		HealthyPodsCount  func(childComplexity int) int
 		IsSystemNamespace func(childComplexity int) int
 		Labels            func(childComplexity int) int
 		Name              func(childComplexity int) int
+		PodsCount         func(childComplexity int) int
 		Status            func(childComplexity int) int
 	}
 
 	NamespaceMutationOutput struct {
 		Labels func(childComplexity int) int
 		Name   func(childComplexity int) int
+	}
+
+	NavigationNode struct {
+		ExternalLink        func(childComplexity int) int
+		Label               func(childComplexity int) int
+		NavigationPath      func(childComplexity int) int
+		Order               func(childComplexity int) int
+		RequiredPermissions func(childComplexity int) int
+		Settings            func(childComplexity int) int
+		ShowInNavigation    func(childComplexity int) int
+		ViewURL             func(childComplexity int) int
 	}
 
 	PageInfo struct {
@@ -504,26 +636,46 @@ type ComplexityRoot struct {
 		StartCursor     func(childComplexity int) int
 	}
 
+	Pod struct {
+		ContainerStates   func(childComplexity int) int
+		CreationTimestamp func(childComplexity int) int
+		JSON              func(childComplexity int) int
+		Labels            func(childComplexity int) int
+		Name              func(childComplexity int) int
+		Namespace         func(childComplexity int) int
+		NodeName          func(childComplexity int) int
+		RestartCount      func(childComplexity int) int
+		Status            func(childComplexity int) int
+	}
+
 	Query struct {
 		Application                func(childComplexity int, name string) int
 		Applications               func(childComplexity int, namespace *string, first *int, offset *int) int
 		ApplicationsConnection     func(childComplexity int, first *int, after *string, last *int, before *string, filter *ConnectionFilter, orderBy *ConnectionOrder) int
+		BackendModules             func(childComplexity int) int
 		Broker                     func(childComplexity int, name string, namespace string) int
 		Brokers                    func(childComplexity int, namespace string) int
 		BrokersConnection          func(childComplexity int, namespace *string, first *int, after *string, last *int, before *string, filter *ConnectionFilter, orderBy *ConnectionOrder) int
+		ClusterMicroFrontends      func(childComplexity int) int
 		ClusterServiceBroker       func(childComplexity int, name string) int
 		ClusterServiceBrokers      func(childComplexity int, first *int, offset *int) int
 		ClusterServiceClass        func(childComplexity int, name string) int
 		ClusterServiceClasses      func(childComplexity int, first *int, offset *int) int
+		ConnectorService           func(childComplexity int, application string) int
 		EventActivations           func(childComplexity int, namespace string) int
 		EventTypes                 func(childComplexity int, namespace string, application *string) int
 		Function                   func(childComplexity int, name string, namespace string) int
 		FunctionLogs               func(childComplexity int, name string, namespace string) int
 		Functions                  func(childComplexity int, namespace string) int
+		LimitRanges                func(childComplexity int, namespace string) int
 		MeshStatus                 func(childComplexity int, namespace *string, application *string) int
+		MicroFrontends             func(childComplexity int, namespace string) int
 		Namespace                  func(childComplexity int, name string) int
 		Namespaces                 func(childComplexity int, withSystemNamespaces *bool, withInactiveStatus *bool) int
 		NamespacesConnection       func(childComplexity int, withSystemNamespaces *bool, withInactiveStatus *bool, first *int, after *string, last *int, before *string, filter *ConnectionFilter, orderBy *ConnectionOrder) int
+		ResourceQuotas             func(childComplexity int, namespace string) int
+		SelfSubjectRules           func(childComplexity int, namespace *string) int
+		Service                    func(childComplexity int, name string, namespace string) int
 		ServiceBinding             func(childComplexity int, name string, namespace string) int
 		ServiceBindingUsage        func(childComplexity int, name string, namespace string) int
 		ServiceBindingUsages       func(childComplexity int, namespace string, resourceKind *string, resourceName *string) int
@@ -534,8 +686,43 @@ type ComplexityRoot struct {
 		ServiceInstance            func(childComplexity int, name string, namespace string) int
 		ServiceInstances           func(childComplexity int, namespace string, first *int, offset *int, status *eventmesh.InstancePhase) int
 		ServiceInstancesConnection func(childComplexity int, namespace *string, first *int, after *string, last *int, before *string, filter *ConnectionFilter, orderBy *ConnectionOrder) int
+		Services                   func(childComplexity int, namespace string, excludedLabels []string, first *int, offset *int) int
 		Triggers                   func(childComplexity int, namespace string, serviceName *string, subscriber *SubscriberInput) int
 		TriggersConnection         func(childComplexity int, namespace *string, first *int, after *string, last *int, before *string, filter *ConnectionFilter, orderBy *ConnectionOrder) int
+		VersionInfo                func(childComplexity int) int
+	}
+
+	RequiredPermission struct {
+		APIGroup func(childComplexity int) int
+		Resource func(childComplexity int) int
+		Verbs    func(childComplexity int) int
+	}
+
+	ResourceLimits struct {
+		CPU    func(childComplexity int) int
+		Memory func(childComplexity int) int
+	}
+
+	ResourceQuota struct {
+		JSON func(childComplexity int) int
+		Name func(childComplexity int) int
+		Spec func(childComplexity int) int
+	}
+
+	ResourceQuotaHard struct {
+		Limits   func(childComplexity int) int
+		Pods     func(childComplexity int) int
+		Requests func(childComplexity int) int
+	}
+
+	ResourceQuotaSpec struct {
+		Hard func(childComplexity int) int
+	}
+
+	ResourceRule struct {
+		APIGroups func(childComplexity int) int
+		Resources func(childComplexity int) int
+		Verbs     func(childComplexity int) int
 	}
 
 	ResourceValues struct {
@@ -552,6 +739,17 @@ type ComplexityRoot struct {
 		Name              func(childComplexity int) int
 		Namespace         func(childComplexity int) int
 		Type              func(childComplexity int) int
+	}
+
+	Service struct {
+		ClusterIP         func(childComplexity int) int
+		CreationTimestamp func(childComplexity int) int
+		JSON              func(childComplexity int) int
+		Labels            func(childComplexity int) int
+		Name              func(childComplexity int) int
+		Ports             func(childComplexity int) int
+		Status            func(childComplexity int) int
+		UID               func(childComplexity int) int
 	}
 
 	ServiceBinding struct {
@@ -646,6 +844,11 @@ type ComplexityRoot struct {
 		Tags                func(childComplexity int) int
 	}
 
+	ServiceEvent struct {
+		Service func(childComplexity int) int
+		Type    func(childComplexity int) int
+	}
+
 	ServiceInstance struct {
 		Bindable             func(childComplexity int) int
 		ClassReference       func(childComplexity int) int
@@ -705,6 +908,18 @@ type ComplexityRoot struct {
 		RelatedServiceClassName       func(childComplexity int) int
 	}
 
+	ServicePort struct {
+		Name            func(childComplexity int) int
+		NodePort        func(childComplexity int) int
+		Port            func(childComplexity int) int
+		ServiceProtocol func(childComplexity int) int
+		TargetPort      func(childComplexity int) int
+	}
+
+	ServiceStatus struct {
+		LoadBalancer func(childComplexity int) int
+	}
+
 	Subscriber struct {
 		Ref func(childComplexity int) int
 		URI func(childComplexity int) int
@@ -721,10 +936,12 @@ type ComplexityRoot struct {
 		ApplicationEvent          func(childComplexity int) int
 		BrokerEvent               func(childComplexity int, namespace string) int
 		ClusterServiceBrokerEvent func(childComplexity int) int
+		FunctionEvent             func(childComplexity int, namespace string, functionName *string) int
 		MeshStatusEvent           func(childComplexity int, namespace *string, application *string) int
 		NamespaceEvent            func(childComplexity int, withSystemNamespaces *bool) int
 		ServiceBindingEvent       func(childComplexity int, namespace string) int
 		ServiceBrokerEvent        func(childComplexity int, namespace string) int
+		ServiceEvent              func(childComplexity int, namespace string) int
 		ServiceInstanceEvent      func(childComplexity int, namespace string) int
 		TriggerEvent              func(childComplexity int, namespace string, serviceName *string, subscriber *SubscriberInput) int
 	}
@@ -768,6 +985,10 @@ type ComplexityRoot struct {
 	TriggerStatus struct {
 		Reason func(childComplexity int) int
 		Status func(childComplexity int) int
+	}
+
+	VersionInfo struct {
+		KymaVersion func(childComplexity int) int
 	}
 
 	CompassMetadata struct {
@@ -887,6 +1108,15 @@ type ConditionResolver interface {
 type ConnectApplicationOutputResolver interface {
 	Path(ctx context.Context, obj *ConnectApplicationOutput) (*eventmesh.Path, error)
 }
+type DeploymentResolver interface {
+	Labels(ctx context.Context, obj *v13.Deployment) (map[string]string, error)
+	Containers(ctx context.Context, obj *v13.Deployment) ([]v14.Container, error)
+	BoundServiceInstanceNames(ctx context.Context, obj *v13.Deployment) ([]string, error)
+}
+type DeploymentConditionResolver interface {
+	Status(ctx context.Context, obj *v13.DeploymentCondition) (string, error)
+	Type(ctx context.Context, obj *v13.DeploymentCondition) (string, error)
+}
 type EventActivationResolver interface {
 	DisplayName(ctx context.Context, obj *v1alpha1.EventActivation) (string, error)
 	SourceID(ctx context.Context, obj *v1alpha1.EventActivation) (string, error)
@@ -897,7 +1127,7 @@ type FunctionResolver interface {
 	Labels(ctx context.Context, obj *v1alpha11.Function) (map[string]string, error)
 	Source(ctx context.Context, obj *v1alpha11.Function) (string, error)
 	Dependencies(ctx context.Context, obj *v1alpha11.Function) (string, error)
-	Env(ctx context.Context, obj *v1alpha11.Function) ([]v13.EnvVar, error)
+	Env(ctx context.Context, obj *v1alpha11.Function) ([]v14.EnvVar, error)
 	Replicas(ctx context.Context, obj *v1alpha11.Function) (*FunctionReplicas, error)
 	Resources(ctx context.Context, obj *v1alpha11.Function) (*FunctionResources, error)
 	BuildResources(ctx context.Context, obj *v1alpha11.Function) (*FunctionResources, error)
@@ -908,31 +1138,50 @@ type FunctionResolver interface {
 	Status(ctx context.Context, obj *v1alpha11.Function) (*eventmesh.FunctionStatus, error)
 }
 type FunctionEnvResolver interface {
-	ValueFrom(ctx context.Context, obj *v13.EnvVar) (*FunctionEnvValueFrom, error)
+	ValueFrom(ctx context.Context, obj *v14.EnvVar) (*FunctionEnvValueFrom, error)
 }
 type FunctionLogLineResolver interface {
 	Time(ctx context.Context, obj *eventmesh.LogLine) (string, error)
 
 	EventID(ctx context.Context, obj *eventmesh.LogLine) (*string, error)
 }
+type LimitRangeResolver interface {
+	JSON(ctx context.Context, obj *v14.LimitRange) (map[string]any, error)
+}
+type LimitRangeItemResolver interface {
+	Max(ctx context.Context, obj *v14.LimitRangeItem) (*ResourceLimits, error)
+	Default(ctx context.Context, obj *v14.LimitRangeItem) (*ResourceLimits, error)
+	DefaultRequest(ctx context.Context, obj *v14.LimitRangeItem) (*ResourceLimits, error)
+}
+type LimitRangeSpecResolver interface {
+	Limits(ctx context.Context, obj *v14.LimitRangeSpec) ([]v14.LimitRangeItem, error)
+}
 type MeshPathResolver interface {
 	RootCause(ctx context.Context, obj *eventmesh.Path) (*string, error)
 }
 type MutationResolver interface {
 	CreateApplication(ctx context.Context, name string, description *string, labels map[string]string, dryRun *bool) (*ApplicationMutationOutput, error)
-	DeleteApplication(ctx context.Context, name string) (*DeleteApplicationOutput, error)
-	RegisterApplicationService(ctx context.Context, application string, service ApplicationServiceInput) (*v1alpha1.Service, error)
-	UnregisterApplicationService(ctx context.Context, application string, id string) (*v1alpha1.Service, error)
-	EnableApplication(ctx context.Context, application string, namespace string, allServices *bool, services []*v1alpha1.ApplicationMappingService) (*ApplicationMapping, error)
-	DisableApplication(ctx context.Context, application string, namespace string) (*ApplicationMapping, error)
+	UpdateApplication(ctx context.Context, name string, description *string, labels map[string]string, dryRun *bool) (*ApplicationMutationOutput, error)
+	DeleteApplication(ctx context.Context, name string, dryRun *bool) (*DeleteApplicationOutput, error)
+	RegisterApplicationService(ctx context.Context, application string, service ApplicationServiceInput, dryRun *bool) (*v1alpha1.Service, error)
+	UnregisterApplicationService(ctx context.Context, application string, id string, dryRun *bool) (*v1alpha1.Service, error)
+	EnableApplication(ctx context.Context, application string, namespace string, allServices *bool, services []*v1alpha1.ApplicationMappingService, dryRun *bool) (*ApplicationMapping, error)
+	OverloadApplication(ctx context.Context, application string, namespace string, allServices *bool, services []*v1alpha1.ApplicationMappingService, dryRun *bool) (*ApplicationMapping, error)
+	DisableApplication(ctx context.Context, application string, namespace string, dryRun *bool) (*ApplicationMapping, error)
 	CreateServiceInstance(ctx context.Context, namespace string, params ServiceInstanceCreateInput, dryRun *bool) (*v1beta11.ServiceInstance, error)
 	DeleteServiceInstance(ctx context.Context, name string, namespace string, dryRun *bool) (*v1beta11.ServiceInstance, error)
 	CreateServiceBinding(ctx context.Context, serviceBindingName *string, serviceInstanceName string, namespace string, parameters map[string]any, dryRun *bool) (*CreateServiceBindingOutput, error)
 	DeleteServiceBinding(ctx context.Context, serviceBindingName string, namespace string, dryRun *bool) (*DeleteServiceBindingOutput, error)
-	CreateNamespace(ctx context.Context, name string, labels map[string]string) (*v13.Namespace, error)
-	DeleteNamespace(ctx context.Context, name string) (*v13.Namespace, error)
-	CreateFunction(ctx context.Context, name string, namespace string, params FunctionMutationInput) (*v1alpha11.Function, error)
-	DeleteFunction(ctx context.Context, namespace string, function FunctionMetadataInput) (*FunctionMetadata, error)
+	CreateNamespace(ctx context.Context, name string, labels map[string]string, dryRun *bool) (*v14.Namespace, error)
+	UpdateNamespace(ctx context.Context, name string, labels map[string]string, dryRun *bool) (*v14.Namespace, error)
+	DeleteNamespace(ctx context.Context, name string, dryRun *bool) (*v14.Namespace, error)
+	UpdateService(ctx context.Context, name string, namespace string, service map[string]any, dryRun *bool) (*v14.Service, error)
+	DeleteService(ctx context.Context, name string, namespace string, dryRun *bool) (*v14.Service, error)
+	CreateResource(ctx context.Context, namespace string, resource map[string]any, dryRun *bool) (map[string]any, error)
+	CreateFunction(ctx context.Context, name string, namespace string, params FunctionMutationInput, dryRun *bool) (*v1alpha11.Function, error)
+	UpdateFunction(ctx context.Context, name string, namespace string, params FunctionMutationInput, dryRun *bool) (*v1alpha11.Function, error)
+	DeleteFunction(ctx context.Context, namespace string, function FunctionMetadataInput, dryRun *bool) (*FunctionMetadata, error)
+	DeleteManyFunctions(ctx context.Context, namespace string, functions []FunctionMetadataInput, dryRun *bool) ([]FunctionMetadata, error)
 	CreateTrigger(ctx context.Context, namespace string, trigger TriggerCreateInput, ownerRef []v1.OwnerReference, dryRun *bool) (*v11.Trigger, error)
 	CreateManyTriggers(ctx context.Context, namespace string, triggers []TriggerCreateInput, ownerRef []v1.OwnerReference, dryRun *bool) ([]v11.Trigger, error)
 	DeleteTrigger(ctx context.Context, namespace string, triggerName string, dryRun *bool) (*v11.Trigger, error)
@@ -940,25 +1189,45 @@ type MutationResolver interface {
 	ConnectApplication(ctx context.Context, input ConnectApplicationInput, dryRun *bool) (*ConnectApplicationOutput, error)
 }
 type NamespaceResolver interface {
-	Labels(ctx context.Context, obj *v13.Namespace) (map[string]string, error)
-	Status(ctx context.Context, obj *v13.Namespace) (string, error)
-	IsSystemNamespace(ctx context.Context, obj *v13.Namespace) (bool, error)
-	Applications(ctx context.Context, obj *v13.Namespace) ([]string, error)
+	Labels(ctx context.Context, obj *v14.Namespace) (map[string]string, error)
+	Status(ctx context.Context, obj *v14.Namespace) (string, error)
+	IsSystemNamespace(ctx context.Context, obj *v14.Namespace) (bool, error)
+	Pods(ctx context.Context, obj *v14.Namespace) ([]v14.Pod, error)
+	Deployments(ctx context.Context, obj *v14.Namespace, excludeFunctions *bool) ([]v13.Deployment, error)
+	Applications(ctx context.Context, obj *v14.Namespace) ([]string, error)
 }
 type NamespaceListItemResolver interface {
-	Labels(ctx context.Context, obj *v13.Namespace) (map[string]string, error)
-	Status(ctx context.Context, obj *v13.Namespace) (string, error)
-	IsSystemNamespace(ctx context.Context, obj *v13.Namespace) (bool, error)
-	ApplicationsCount(ctx context.Context, obj *v13.Namespace) (*int, error)
+	Labels(ctx context.Context, obj *v14.Namespace) (map[string]string, error)
+	Status(ctx context.Context, obj *v14.Namespace) (string, error)
+	IsSystemNamespace(ctx context.Context, obj *v14.Namespace) (bool, error)
+	PodsCount(ctx context.Context, obj *v14.Namespace) (int, error)
+	HealthyPodsCount(ctx context.Context, obj *v14.Namespace) (int, error)
+	ApplicationsCount(ctx context.Context, obj *v14.Namespace) (*int, error)
 }
 type NamespaceMutationOutputResolver interface {
-	Labels(ctx context.Context, obj *v13.Namespace) (map[string]string, error)
+	Labels(ctx context.Context, obj *v14.Namespace) (map[string]string, error)
+}
+type NavigationNodeResolver interface {
+	ShowInNavigation(ctx context.Context, obj *v1alpha12.NavigationNode) (bool, error)
+
+	Settings(ctx context.Context, obj *v1alpha12.NavigationNode) (map[string]any, error)
+}
+type PodResolver interface {
+	NodeName(ctx context.Context, obj *v14.Pod) (string, error)
+
+	RestartCount(ctx context.Context, obj *v14.Pod) (int, error)
+
+	Labels(ctx context.Context, obj *v14.Pod) (map[string]string, error)
+	Status(ctx context.Context, obj *v14.Pod) (PodStatusType, error)
+	ContainerStates(ctx context.Context, obj *v14.Pod) ([]ContainerState, error)
+	JSON(ctx context.Context, obj *v14.Pod) (map[string]any, error)
 }
 type QueryResolver interface {
 	Application(ctx context.Context, name string) (*v1alpha1.Application, error)
 	Applications(ctx context.Context, namespace *string, first *int, offset *int) ([]v1alpha1.Application, error)
 	ApplicationsConnection(ctx context.Context, first *int, after *string, last *int, before *string, filter *ConnectionFilter, orderBy *ConnectionOrder) (*ApplicationConnection, error)
 	EventActivations(ctx context.Context, namespace string) ([]v1alpha1.EventActivation, error)
+	ConnectorService(ctx context.Context, application string) (*ConnectorService, error)
 	ServiceClass(ctx context.Context, namespace string, name string) (*v1beta11.ServiceClass, error)
 	ServiceClasses(ctx context.Context, namespace string, first *int, offset *int) ([]v1beta11.ServiceClass, error)
 	ClusterServiceClass(ctx context.Context, name string) (*v1beta11.ClusterServiceClass, error)
@@ -970,12 +1239,21 @@ type QueryResolver interface {
 	ServiceInstance(ctx context.Context, name string, namespace string) (*v1beta11.ServiceInstance, error)
 	ServiceInstances(ctx context.Context, namespace string, first *int, offset *int, status *eventmesh.InstancePhase) ([]v1beta11.ServiceInstance, error)
 	ServiceBinding(ctx context.Context, name string, namespace string) (*v1beta11.ServiceBinding, error)
-	ServiceBindingUsage(ctx context.Context, name string, namespace string) (*v1alpha12.ServiceBindingUsage, error)
-	ServiceBindingUsages(ctx context.Context, namespace string, resourceKind *string, resourceName *string) ([]v1alpha12.ServiceBindingUsage, error)
+	ServiceBindingUsage(ctx context.Context, name string, namespace string) (*v1alpha13.ServiceBindingUsage, error)
+	ServiceBindingUsages(ctx context.Context, namespace string, resourceKind *string, resourceName *string) ([]v1alpha13.ServiceBindingUsage, error)
 	ServiceInstancesConnection(ctx context.Context, namespace *string, first *int, after *string, last *int, before *string, filter *ConnectionFilter, orderBy *ConnectionOrder) (*ServiceInstanceConnection, error)
-	Namespace(ctx context.Context, name string) (*v13.Namespace, error)
-	Namespaces(ctx context.Context, withSystemNamespaces *bool, withInactiveStatus *bool) ([]v13.Namespace, error)
+	Namespace(ctx context.Context, name string) (*v14.Namespace, error)
+	Namespaces(ctx context.Context, withSystemNamespaces *bool, withInactiveStatus *bool) ([]v14.Namespace, error)
 	NamespacesConnection(ctx context.Context, withSystemNamespaces *bool, withInactiveStatus *bool, first *int, after *string, last *int, before *string, filter *ConnectionFilter, orderBy *ConnectionOrder) (*NamespaceConnection, error)
+	ResourceQuotas(ctx context.Context, namespace string) ([]v14.ResourceQuota, error)
+	LimitRanges(ctx context.Context, namespace string) ([]v14.LimitRange, error)
+	Service(ctx context.Context, name string, namespace string) (*v14.Service, error)
+	Services(ctx context.Context, namespace string, excludedLabels []string, first *int, offset *int) ([]v14.Service, error)
+	VersionInfo(ctx context.Context) (*VersionInfo, error)
+	SelfSubjectRules(ctx context.Context, namespace *string) ([]v15.ResourceRule, error)
+	BackendModules(ctx context.Context) ([]BackendModule, error)
+	ClusterMicroFrontends(ctx context.Context) ([]v1alpha12.ClusterMicroFrontend, error)
+	MicroFrontends(ctx context.Context, namespace string) ([]v1alpha12.MicroFrontend, error)
 	Function(ctx context.Context, name string, namespace string) (*v1alpha11.Function, error)
 	Functions(ctx context.Context, namespace string) ([]v1alpha11.Function, error)
 	FunctionLogs(ctx context.Context, name string, namespace string) ([]eventmesh.LogLine, error)
@@ -987,26 +1265,41 @@ type QueryResolver interface {
 	EventTypes(ctx context.Context, namespace string, application *string) ([]EventType, error)
 	MeshStatus(ctx context.Context, namespace *string, application *string) ([]eventmesh.Path, error)
 }
+type ResourceQuotaResolver interface {
+	JSON(ctx context.Context, obj *v14.ResourceQuota) (map[string]any, error)
+}
+type ResourceQuotaSpecResolver interface {
+	Hard(ctx context.Context, obj *v14.ResourceQuotaSpec) (*ResourceQuotaHard, error)
+}
 type SecretResolver interface {
-	Data(ctx context.Context, obj *v13.Secret) (map[string]any, error)
-	Type(ctx context.Context, obj *v13.Secret) (string, error)
+	Data(ctx context.Context, obj *v14.Secret) (map[string]any, error)
+	Type(ctx context.Context, obj *v14.Secret) (string, error)
 
-	Labels(ctx context.Context, obj *v13.Secret) (map[string]any, error)
-	Annotations(ctx context.Context, obj *v13.Secret) (map[string]any, error)
-	JSON(ctx context.Context, obj *v13.Secret) (map[string]any, error)
+	Labels(ctx context.Context, obj *v14.Secret) (map[string]any, error)
+	Annotations(ctx context.Context, obj *v14.Secret) (map[string]any, error)
+	JSON(ctx context.Context, obj *v14.Secret) (map[string]any, error)
+}
+type ServiceResolver interface {
+	ClusterIP(ctx context.Context, obj *v14.Service) (string, error)
+
+	Labels(ctx context.Context, obj *v14.Service) (map[string]string, error)
+	Ports(ctx context.Context, obj *v14.Service) ([]v14.ServicePort, error)
+
+	JSON(ctx context.Context, obj *v14.Service) (map[string]any, error)
+	UID(ctx context.Context, obj *v14.Service) (string, error)
 }
 type ServiceBindingResolver interface {
 	ServiceInstanceName(ctx context.Context, obj *v1beta11.ServiceBinding) (string, error)
 
-	Secret(ctx context.Context, obj *v1beta11.ServiceBinding) (*v13.Secret, error)
+	Secret(ctx context.Context, obj *v1beta11.ServiceBinding) (*v14.Secret, error)
 	Status(ctx context.Context, obj *v1beta11.ServiceBinding) (*ServiceBindingStatus, error)
 	Parameters(ctx context.Context, obj *v1beta11.ServiceBinding) (map[string]any, error)
 }
 type ServiceBindingUsageResolver interface {
-	ServiceBinding(ctx context.Context, obj *v1alpha12.ServiceBindingUsage) (*v1beta11.ServiceBinding, error)
-	UsedBy(ctx context.Context, obj *v1alpha12.ServiceBindingUsage) (*v1alpha12.LocalReferenceByKindAndName, error)
-	Parameters(ctx context.Context, obj *v1alpha12.ServiceBindingUsage) (*v1alpha12.Parameters, error)
-	Status(ctx context.Context, obj *v1alpha12.ServiceBindingUsage) (*ServiceBindingUsageStatus, error)
+	ServiceBinding(ctx context.Context, obj *v1alpha13.ServiceBindingUsage) (*v1beta11.ServiceBinding, error)
+	UsedBy(ctx context.Context, obj *v1alpha13.ServiceBindingUsage) (*v1alpha13.LocalReferenceByKindAndName, error)
+	Parameters(ctx context.Context, obj *v1alpha13.ServiceBindingUsage) (*v1alpha13.Parameters, error)
+	Status(ctx context.Context, obj *v1alpha13.ServiceBindingUsage) (*ServiceBindingUsageStatus, error)
 }
 type ServiceBrokerResolver interface {
 	Status(ctx context.Context, obj *v1beta11.ServiceBroker) (*ServiceBrokerStatus, error)
@@ -1045,7 +1338,7 @@ type ServiceInstanceResolver interface {
 	ClusterServicePlan(ctx context.Context, obj *v1beta11.ServiceInstance) (*v1beta11.ClusterServicePlan, error)
 	Bindable(ctx context.Context, obj *v1beta11.ServiceInstance) (bool, error)
 	ServiceBindings(ctx context.Context, obj *v1beta11.ServiceInstance) (*ServiceBindings, error)
-	ServiceBindingUsages(ctx context.Context, obj *v1beta11.ServiceInstance) ([]v1alpha12.ServiceBindingUsage, error)
+	ServiceBindingUsages(ctx context.Context, obj *v1beta11.ServiceInstance) ([]v1alpha13.ServiceBindingUsage, error)
 }
 type ServicePlanResolver interface {
 	DisplayName(ctx context.Context, obj *v1beta11.ServicePlan) (*string, error)
@@ -1057,8 +1350,13 @@ type ServicePlanResolver interface {
 	ClusterAssetGroup(ctx context.Context, obj *v1beta11.ServicePlan) (*v1beta1.ClusterAssetGroup, error)
 	AssetGroup(ctx context.Context, obj *v1beta11.ServicePlan) (*v1beta1.AssetGroup, error)
 }
+type ServicePortResolver interface {
+	ServiceProtocol(ctx context.Context, obj *v14.ServicePort) (ServiceProtocol, error)
+
+	TargetPort(ctx context.Context, obj *v14.ServicePort) (int, error)
+}
 type SubscriberResolver interface {
-	URI(ctx context.Context, obj *v14.Destination) (*string, error)
+	URI(ctx context.Context, obj *v16.Destination) (*string, error)
 }
 type SubscriptionResolver interface {
 	ApplicationEvent(ctx context.Context) (<-chan *ApplicationEvent, error)
@@ -1067,6 +1365,8 @@ type SubscriptionResolver interface {
 	ServiceBrokerEvent(ctx context.Context, namespace string) (<-chan *ServiceBrokerEvent, error)
 	ClusterServiceBrokerEvent(ctx context.Context) (<-chan *ClusterServiceBrokerEvent, error)
 	NamespaceEvent(ctx context.Context, withSystemNamespaces *bool) (<-chan *NamespaceEvent, error)
+	ServiceEvent(ctx context.Context, namespace string) (<-chan *ServiceEvent, error)
+	FunctionEvent(ctx context.Context, namespace string, functionName *string) (<-chan *FunctionEvent, error)
 	TriggerEvent(ctx context.Context, namespace string, serviceName *string, subscriber *SubscriberInput) (<-chan *TriggerEvent, error)
 	BrokerEvent(ctx context.Context, namespace string) (<-chan *BrokerEvent, error)
 	MeshStatusEvent(ctx context.Context, namespace *string, application *string) (<-chan *MeshStatusEvent, error)
@@ -1074,7 +1374,7 @@ type SubscriptionResolver interface {
 type TriggerResolver interface {
 	Broker(ctx context.Context, obj *v11.Trigger) (string, error)
 	FilterAttributes(ctx context.Context, obj *v11.Trigger) (map[string]any, error)
-	Subscriber(ctx context.Context, obj *v11.Trigger) (*v14.Destination, error)
+	Subscriber(ctx context.Context, obj *v11.Trigger) (*v16.Destination, error)
 }
 type TriggerSpecResolver interface {
 	Filter(ctx context.Context, obj *v11.TriggerSpec) (map[string]any, error)
@@ -1440,6 +1740,13 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.AssetStatus.Reason(childComplexity), true
 
+	case "BackendModule.name":
+		if e.ComplexityRoot.BackendModule.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BackendModule.Name(childComplexity), true
+
 	case "Broker.conditions":
 		if e.ComplexityRoot.Broker.Conditions == nil {
 			break
@@ -1635,6 +1942,49 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.ClusterAssetGroup.Status(childComplexity), true
+
+	case "ClusterMicroFrontend.category":
+		if e.ComplexityRoot.ClusterMicroFrontend.Category == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterMicroFrontend.Category(childComplexity), true
+	case "ClusterMicroFrontend.name":
+		if e.ComplexityRoot.ClusterMicroFrontend.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterMicroFrontend.Name(childComplexity), true
+	case "ClusterMicroFrontend.navigationNodes":
+		if e.ComplexityRoot.ClusterMicroFrontend.NavigationNodes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterMicroFrontend.NavigationNodes(childComplexity), true
+	case "ClusterMicroFrontend.placement":
+		if e.ComplexityRoot.ClusterMicroFrontend.Placement == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterMicroFrontend.Placement(childComplexity), true
+	case "ClusterMicroFrontend.preloadUrl":
+		if e.ComplexityRoot.ClusterMicroFrontend.PreloadURL == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterMicroFrontend.PreloadURL(childComplexity), true
+	case "ClusterMicroFrontend.version":
+		if e.ComplexityRoot.ClusterMicroFrontend.Version == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterMicroFrontend.Version(childComplexity), true
+	case "ClusterMicroFrontend.viewBaseUrl":
+		if e.ComplexityRoot.ClusterMicroFrontend.ViewBaseURL == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ClusterMicroFrontend.ViewBaseURL(childComplexity), true
 
 	case "ClusterServiceBroker.creationTimestamp":
 		if e.ComplexityRoot.ClusterServiceBroker.CreationTimestamp == nil {
@@ -1917,6 +2267,45 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.ConnectedObject.Outcome(childComplexity), true
 
+	case "ConnectorService.url":
+		if e.ComplexityRoot.ConnectorService.URL == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConnectorService.URL(childComplexity), true
+
+	case "Container.image":
+		if e.ComplexityRoot.Container.Image == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Container.Image(childComplexity), true
+	case "Container.name":
+		if e.ComplexityRoot.Container.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Container.Name(childComplexity), true
+
+	case "ContainerState.message":
+		if e.ComplexityRoot.ContainerState.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ContainerState.Message(childComplexity), true
+	case "ContainerState.reason":
+		if e.ComplexityRoot.ContainerState.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ContainerState.Reason(childComplexity), true
+	case "ContainerState.state":
+		if e.ComplexityRoot.ContainerState.State == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ContainerState.State(childComplexity), true
+
 	case "CreateServiceBindingOutput.name":
 		if e.ComplexityRoot.CreateServiceBindingOutput.Name == nil {
 			break
@@ -1986,6 +2375,117 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Delivery.Timeout(childComplexity), true
+
+	case "Deployment.boundServiceInstanceNames":
+		if e.ComplexityRoot.Deployment.BoundServiceInstanceNames == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Deployment.BoundServiceInstanceNames(childComplexity), true
+	case "Deployment.containers":
+		if e.ComplexityRoot.Deployment.Containers == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Deployment.Containers(childComplexity), true
+	case "Deployment.creationTimestamp":
+		if e.ComplexityRoot.Deployment.CreationTimestamp == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Deployment.CreationTimestamp(childComplexity), true
+	case "Deployment.labels":
+		if e.ComplexityRoot.Deployment.Labels == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Deployment.Labels(childComplexity), true
+	case "Deployment.name":
+		if e.ComplexityRoot.Deployment.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Deployment.Name(childComplexity), true
+	case "Deployment.namespace":
+		if e.ComplexityRoot.Deployment.Namespace == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Deployment.Namespace(childComplexity), true
+	case "Deployment.status":
+		if e.ComplexityRoot.Deployment.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Deployment.Status(childComplexity), true
+
+	case "DeploymentCondition.lastTransitionTimestamp":
+		if e.ComplexityRoot.DeploymentCondition.LastTransitionTime == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeploymentCondition.LastTransitionTime(childComplexity), true
+	case "DeploymentCondition.lastUpdateTimestamp":
+		if e.ComplexityRoot.DeploymentCondition.LastUpdateTime == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeploymentCondition.LastUpdateTime(childComplexity), true
+	case "DeploymentCondition.message":
+		if e.ComplexityRoot.DeploymentCondition.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeploymentCondition.Message(childComplexity), true
+	case "DeploymentCondition.reason":
+		if e.ComplexityRoot.DeploymentCondition.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeploymentCondition.Reason(childComplexity), true
+	case "DeploymentCondition.status":
+		if e.ComplexityRoot.DeploymentCondition.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeploymentCondition.Status(childComplexity), true
+	case "DeploymentCondition.type":
+		if e.ComplexityRoot.DeploymentCondition.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeploymentCondition.Type(childComplexity), true
+
+	case "DeploymentStatus.availableReplicas":
+		if e.ComplexityRoot.DeploymentStatus.AvailableReplicas == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeploymentStatus.AvailableReplicas(childComplexity), true
+	case "DeploymentStatus.conditions":
+		if e.ComplexityRoot.DeploymentStatus.Conditions == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeploymentStatus.Conditions(childComplexity), true
+	case "DeploymentStatus.readyReplicas":
+		if e.ComplexityRoot.DeploymentStatus.ReadyReplicas == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeploymentStatus.ReadyReplicas(childComplexity), true
+	case "DeploymentStatus.replicas":
+		if e.ComplexityRoot.DeploymentStatus.Replicas == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeploymentStatus.Replicas(childComplexity), true
+	case "DeploymentStatus.updatedReplicas":
+		if e.ComplexityRoot.DeploymentStatus.UpdatedReplicas == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeploymentStatus.UpdatedReplicas(childComplexity), true
 
 	case "EnabledApplicationService.displayName":
 		if e.ComplexityRoot.EnabledApplicationService.DisplayName == nil {
@@ -2248,6 +2748,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.FunctionEnvValueFrom.Type(childComplexity), true
 
+	case "FunctionEvent.function":
+		if e.ComplexityRoot.FunctionEvent.Function == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FunctionEvent.Function(childComplexity), true
+	case "FunctionEvent.type":
+		if e.ComplexityRoot.FunctionEvent.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FunctionEvent.Type(childComplexity), true
+
 	case "FunctionLogLine.eventId":
 		if e.ComplexityRoot.FunctionLogLine.EventID == nil {
 			break
@@ -2324,6 +2837,77 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.FunctionStatus.Reason(childComplexity), true
+
+	case "LimitRange.json":
+		if e.ComplexityRoot.LimitRange.JSON == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LimitRange.JSON(childComplexity), true
+	case "LimitRange.name":
+		if e.ComplexityRoot.LimitRange.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LimitRange.Name(childComplexity), true
+	case "LimitRange.spec":
+		if e.ComplexityRoot.LimitRange.Spec == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LimitRange.Spec(childComplexity), true
+
+	case "LimitRangeItem.default":
+		if e.ComplexityRoot.LimitRangeItem.Default == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LimitRangeItem.Default(childComplexity), true
+	case "LimitRangeItem.defaultRequest":
+		if e.ComplexityRoot.LimitRangeItem.DefaultRequest == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LimitRangeItem.DefaultRequest(childComplexity), true
+	case "LimitRangeItem.max":
+		if e.ComplexityRoot.LimitRangeItem.Max == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LimitRangeItem.Max(childComplexity), true
+	case "LimitRangeItem.type":
+		if e.ComplexityRoot.LimitRangeItem.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LimitRangeItem.Type(childComplexity), true
+
+	case "LimitRangeSpec.limits":
+		if e.ComplexityRoot.LimitRangeSpec.Limits == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LimitRangeSpec.Limits(childComplexity), true
+
+	case "LoadBalancerIngress.hostName":
+		if e.ComplexityRoot.LoadBalancerIngress.Hostname == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LoadBalancerIngress.Hostname(childComplexity), true
+	case "LoadBalancerIngress.ip":
+		if e.ComplexityRoot.LoadBalancerIngress.IP == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LoadBalancerIngress.IP(childComplexity), true
+
+	case "LoadBalancerStatus.ingress":
+		if e.ComplexityRoot.LoadBalancerStatus.Ingress == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LoadBalancerStatus.Ingress(childComplexity), true
 
 	case "LocalObjectReference.kind":
 		if e.ComplexityRoot.LocalObjectReference.Kind == nil {
@@ -2438,6 +3022,37 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.MeshStatusEvent.Type(childComplexity), true
 
+	case "MicroFrontend.category":
+		if e.ComplexityRoot.MicroFrontend.Category == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MicroFrontend.Category(childComplexity), true
+	case "MicroFrontend.name":
+		if e.ComplexityRoot.MicroFrontend.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MicroFrontend.Name(childComplexity), true
+	case "MicroFrontend.navigationNodes":
+		if e.ComplexityRoot.MicroFrontend.NavigationNodes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MicroFrontend.NavigationNodes(childComplexity), true
+	case "MicroFrontend.version":
+		if e.ComplexityRoot.MicroFrontend.Version == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MicroFrontend.Version(childComplexity), true
+	case "MicroFrontend.viewBaseUrl":
+		if e.ComplexityRoot.MicroFrontend.ViewBaseURL == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MicroFrontend.ViewBaseURL(childComplexity), true
+
 	case "Mutation.connectApplication":
 		if e.ComplexityRoot.Mutation.ConnectApplication == nil {
 			break
@@ -2470,7 +3085,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Mutation.CreateFunction(childComplexity, args["name"].(string), args["namespace"].(string), args["params"].(FunctionMutationInput)), true
+		return e.ComplexityRoot.Mutation.CreateFunction(childComplexity, args["name"].(string), args["namespace"].(string), args["params"].(FunctionMutationInput), args["dryRun"].(*bool)), true
 	case "Mutation.createManyTriggers":
 		if e.ComplexityRoot.Mutation.CreateManyTriggers == nil {
 			break
@@ -2492,7 +3107,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Mutation.CreateNamespace(childComplexity, args["name"].(string), args["labels"].(map[string]string)), true
+		return e.ComplexityRoot.Mutation.CreateNamespace(childComplexity, args["name"].(string), args["labels"].(map[string]string), args["dryRun"].(*bool)), true
+	case "Mutation.createResource":
+		if e.ComplexityRoot.Mutation.CreateResource == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_createResource_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CreateResource(childComplexity, args["namespace"].(string), args["resource"].(map[string]any), args["dryRun"].(*bool)), true
 	case "Mutation.createServiceBinding":
 		if e.ComplexityRoot.Mutation.CreateServiceBinding == nil {
 			break
@@ -2536,7 +3162,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Mutation.DeleteApplication(childComplexity, args["name"].(string)), true
+		return e.ComplexityRoot.Mutation.DeleteApplication(childComplexity, args["name"].(string), args["dryRun"].(*bool)), true
 	case "Mutation.deleteFunction":
 		if e.ComplexityRoot.Mutation.DeleteFunction == nil {
 			break
@@ -2547,7 +3173,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Mutation.DeleteFunction(childComplexity, args["namespace"].(string), args["function"].(FunctionMetadataInput)), true
+		return e.ComplexityRoot.Mutation.DeleteFunction(childComplexity, args["namespace"].(string), args["function"].(FunctionMetadataInput), args["dryRun"].(*bool)), true
+	case "Mutation.deleteManyFunctions":
+		if e.ComplexityRoot.Mutation.DeleteManyFunctions == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_deleteManyFunctions_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.DeleteManyFunctions(childComplexity, args["namespace"].(string), args["functions"].([]FunctionMetadataInput), args["dryRun"].(*bool)), true
 	case "Mutation.deleteManyTriggers":
 		if e.ComplexityRoot.Mutation.DeleteManyTriggers == nil {
 			break
@@ -2569,7 +3206,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Mutation.DeleteNamespace(childComplexity, args["name"].(string)), true
+		return e.ComplexityRoot.Mutation.DeleteNamespace(childComplexity, args["name"].(string), args["dryRun"].(*bool)), true
+	case "Mutation.deleteService":
+		if e.ComplexityRoot.Mutation.DeleteService == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_deleteService_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.DeleteService(childComplexity, args["name"].(string), args["namespace"].(string), args["dryRun"].(*bool)), true
 	case "Mutation.deleteServiceBinding":
 		if e.ComplexityRoot.Mutation.DeleteServiceBinding == nil {
 			break
@@ -2613,7 +3261,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Mutation.DisableApplication(childComplexity, args["application"].(string), args["namespace"].(string)), true
+		return e.ComplexityRoot.Mutation.DisableApplication(childComplexity, args["application"].(string), args["namespace"].(string), args["dryRun"].(*bool)), true
 	case "Mutation.enableApplication":
 		if e.ComplexityRoot.Mutation.EnableApplication == nil {
 			break
@@ -2624,7 +3272,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Mutation.EnableApplication(childComplexity, args["application"].(string), args["namespace"].(string), args["allServices"].(*bool), args["services"].([]*v1alpha1.ApplicationMappingService)), true
+		return e.ComplexityRoot.Mutation.EnableApplication(childComplexity, args["application"].(string), args["namespace"].(string), args["allServices"].(*bool), args["services"].([]*v1alpha1.ApplicationMappingService), args["dryRun"].(*bool)), true
+	case "Mutation.overloadApplication":
+		if e.ComplexityRoot.Mutation.OverloadApplication == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_overloadApplication_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.OverloadApplication(childComplexity, args["application"].(string), args["namespace"].(string), args["allServices"].(*bool), args["services"].([]*v1alpha1.ApplicationMappingService), args["dryRun"].(*bool)), true
 	case "Mutation.registerApplicationService":
 		if e.ComplexityRoot.Mutation.RegisterApplicationService == nil {
 			break
@@ -2635,7 +3294,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Mutation.RegisterApplicationService(childComplexity, args["application"].(string), args["service"].(ApplicationServiceInput)), true
+		return e.ComplexityRoot.Mutation.RegisterApplicationService(childComplexity, args["application"].(string), args["service"].(ApplicationServiceInput), args["dryRun"].(*bool)), true
 	case "Mutation.unregisterApplicationService":
 		if e.ComplexityRoot.Mutation.UnregisterApplicationService == nil {
 			break
@@ -2646,7 +3305,51 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Mutation.UnregisterApplicationService(childComplexity, args["application"].(string), args["id"].(string)), true
+		return e.ComplexityRoot.Mutation.UnregisterApplicationService(childComplexity, args["application"].(string), args["id"].(string), args["dryRun"].(*bool)), true
+	case "Mutation.updateApplication":
+		if e.ComplexityRoot.Mutation.UpdateApplication == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_updateApplication_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.UpdateApplication(childComplexity, args["name"].(string), args["description"].(*string), args["labels"].(map[string]string), args["dryRun"].(*bool)), true
+	case "Mutation.updateFunction":
+		if e.ComplexityRoot.Mutation.UpdateFunction == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_updateFunction_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.UpdateFunction(childComplexity, args["name"].(string), args["namespace"].(string), args["params"].(FunctionMutationInput), args["dryRun"].(*bool)), true
+	case "Mutation.updateNamespace":
+		if e.ComplexityRoot.Mutation.UpdateNamespace == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_updateNamespace_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.UpdateNamespace(childComplexity, args["name"].(string), args["labels"].(map[string]string), args["dryRun"].(*bool)), true
+	case "Mutation.updateService":
+		if e.ComplexityRoot.Mutation.UpdateService == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_updateService_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.UpdateService(childComplexity, args["name"].(string), args["namespace"].(string), args["service"].(map[string]any), args["dryRun"].(*bool)), true
 
 	case "Namespace.applications":
 		if e.ComplexityRoot.Namespace.Applications == nil {
@@ -2654,6 +3357,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Namespace.Applications(childComplexity), true
+	case "Namespace.deployments":
+		if e.ComplexityRoot.Namespace.Deployments == nil {
+			break
+		}
+
+		args, err := ec.field_Namespace_deployments_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Namespace.Deployments(childComplexity, args["excludeFunctions"].(*bool)), true
 	case "Namespace.isSystemNamespace":
 		if e.ComplexityRoot.Namespace.IsSystemNamespace == nil {
 			break
@@ -2672,6 +3386,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Namespace.Name(childComplexity), true
+	case "Namespace.pods":
+		if e.ComplexityRoot.Namespace.Pods == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Namespace.Pods(childComplexity), true
 	case "Namespace.status":
 		if e.ComplexityRoot.Namespace.Status == nil {
 			break
@@ -2730,6 +3450,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.NamespaceListItem.ApplicationsCount(childComplexity), true
+	case "NamespaceListItem.healthyPodsCount":
+		if e.ComplexityRoot.NamespaceListItem.HealthyPodsCount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NamespaceListItem.HealthyPodsCount(childComplexity), true
 	case "NamespaceListItem.isSystemNamespace":
 		if e.ComplexityRoot.NamespaceListItem.IsSystemNamespace == nil {
 			break
@@ -2748,6 +3474,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.NamespaceListItem.Name(childComplexity), true
+	case "NamespaceListItem.podsCount":
+		if e.ComplexityRoot.NamespaceListItem.PodsCount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NamespaceListItem.PodsCount(childComplexity), true
 	case "NamespaceListItem.status":
 		if e.ComplexityRoot.NamespaceListItem.Status == nil {
 			break
@@ -2767,6 +3499,55 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.NamespaceMutationOutput.Name(childComplexity), true
+
+	case "NavigationNode.externalLink":
+		if e.ComplexityRoot.NavigationNode.ExternalLink == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NavigationNode.ExternalLink(childComplexity), true
+	case "NavigationNode.label":
+		if e.ComplexityRoot.NavigationNode.Label == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NavigationNode.Label(childComplexity), true
+	case "NavigationNode.navigationPath":
+		if e.ComplexityRoot.NavigationNode.NavigationPath == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NavigationNode.NavigationPath(childComplexity), true
+	case "NavigationNode.order":
+		if e.ComplexityRoot.NavigationNode.Order == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NavigationNode.Order(childComplexity), true
+	case "NavigationNode.requiredPermissions":
+		if e.ComplexityRoot.NavigationNode.RequiredPermissions == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NavigationNode.RequiredPermissions(childComplexity), true
+	case "NavigationNode.settings":
+		if e.ComplexityRoot.NavigationNode.Settings == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NavigationNode.Settings(childComplexity), true
+	case "NavigationNode.showInNavigation":
+		if e.ComplexityRoot.NavigationNode.ShowInNavigation == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NavigationNode.ShowInNavigation(childComplexity), true
+	case "NavigationNode.viewUrl":
+		if e.ComplexityRoot.NavigationNode.ViewURL == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NavigationNode.ViewURL(childComplexity), true
 
 	case "PageInfo.endCursor":
 		if e.ComplexityRoot.PageInfo.EndCursor == nil {
@@ -2792,6 +3573,61 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.PageInfo.StartCursor(childComplexity), true
+
+	case "Pod.containerStates":
+		if e.ComplexityRoot.Pod.ContainerStates == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Pod.ContainerStates(childComplexity), true
+	case "Pod.creationTimestamp":
+		if e.ComplexityRoot.Pod.CreationTimestamp == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Pod.CreationTimestamp(childComplexity), true
+	case "Pod.json":
+		if e.ComplexityRoot.Pod.JSON == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Pod.JSON(childComplexity), true
+	case "Pod.labels":
+		if e.ComplexityRoot.Pod.Labels == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Pod.Labels(childComplexity), true
+	case "Pod.name":
+		if e.ComplexityRoot.Pod.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Pod.Name(childComplexity), true
+	case "Pod.namespace":
+		if e.ComplexityRoot.Pod.Namespace == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Pod.Namespace(childComplexity), true
+	case "Pod.nodeName":
+		if e.ComplexityRoot.Pod.NodeName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Pod.NodeName(childComplexity), true
+	case "Pod.restartCount":
+		if e.ComplexityRoot.Pod.RestartCount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Pod.RestartCount(childComplexity), true
+	case "Pod.status":
+		if e.ComplexityRoot.Pod.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Pod.Status(childComplexity), true
 
 	case "Query.application":
 		if e.ComplexityRoot.Query.Application == nil {
@@ -2826,6 +3662,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.ApplicationsConnection(childComplexity, args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string), args["filter"].(*ConnectionFilter), args["orderBy"].(*ConnectionOrder)), true
+	case "Query.backendModules":
+		if e.ComplexityRoot.Query.BackendModules == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.BackendModules(childComplexity), true
 	case "Query.broker":
 		if e.ComplexityRoot.Query.Broker == nil {
 			break
@@ -2859,6 +3701,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.BrokersConnection(childComplexity, args["namespace"].(*string), args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string), args["filter"].(*ConnectionFilter), args["orderBy"].(*ConnectionOrder)), true
+	case "Query.clusterMicroFrontends":
+		if e.ComplexityRoot.Query.ClusterMicroFrontends == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.ClusterMicroFrontends(childComplexity), true
 	case "Query.clusterServiceBroker":
 		if e.ComplexityRoot.Query.ClusterServiceBroker == nil {
 			break
@@ -2903,6 +3751,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.ClusterServiceClasses(childComplexity, args["first"].(*int), args["offset"].(*int)), true
+	case "Query.connectorService":
+		if e.ComplexityRoot.Query.ConnectorService == nil {
+			break
+		}
+
+		args, err := ec.field_Query_connectorService_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ConnectorService(childComplexity, args["application"].(string)), true
 	case "Query.eventActivations":
 		if e.ComplexityRoot.Query.EventActivations == nil {
 			break
@@ -2959,6 +3818,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Query.Functions(childComplexity, args["namespace"].(string)), true
 
+	case "Query.limitRanges":
+		if e.ComplexityRoot.Query.LimitRanges == nil {
+			break
+		}
+
+		args, err := ec.field_Query_limitRanges_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.LimitRanges(childComplexity, args["namespace"].(string)), true
 	case "Query.meshStatus":
 		if e.ComplexityRoot.Query.MeshStatus == nil {
 			break
@@ -2970,6 +3840,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.MeshStatus(childComplexity, args["namespace"].(*string), args["application"].(*string)), true
+	case "Query.microFrontends":
+		if e.ComplexityRoot.Query.MicroFrontends == nil {
+			break
+		}
+
+		args, err := ec.field_Query_microFrontends_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.MicroFrontends(childComplexity, args["namespace"].(string)), true
 	case "Query.namespace":
 		if e.ComplexityRoot.Query.Namespace == nil {
 			break
@@ -3003,6 +3884,39 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.NamespacesConnection(childComplexity, args["withSystemNamespaces"].(*bool), args["withInactiveStatus"].(*bool), args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string), args["filter"].(*ConnectionFilter), args["orderBy"].(*ConnectionOrder)), true
+	case "Query.resourceQuotas":
+		if e.ComplexityRoot.Query.ResourceQuotas == nil {
+			break
+		}
+
+		args, err := ec.field_Query_resourceQuotas_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ResourceQuotas(childComplexity, args["namespace"].(string)), true
+	case "Query.selfSubjectRules":
+		if e.ComplexityRoot.Query.SelfSubjectRules == nil {
+			break
+		}
+
+		args, err := ec.field_Query_selfSubjectRules_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.SelfSubjectRules(childComplexity, args["namespace"].(*string)), true
+	case "Query.service":
+		if e.ComplexityRoot.Query.Service == nil {
+			break
+		}
+
+		args, err := ec.field_Query_service_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Service(childComplexity, args["name"].(string), args["namespace"].(string)), true
 	case "Query.serviceBinding":
 		if e.ComplexityRoot.Query.ServiceBinding == nil {
 			break
@@ -3113,6 +4027,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.ServiceInstancesConnection(childComplexity, args["namespace"].(*string), args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string), args["filter"].(*ConnectionFilter), args["orderBy"].(*ConnectionOrder)), true
+	case "Query.services":
+		if e.ComplexityRoot.Query.Services == nil {
+			break
+		}
+
+		args, err := ec.field_Query_services_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Services(childComplexity, args["namespace"].(string), args["excludedLabels"].([]string), args["first"].(*int), args["offset"].(*int)), true
 	case "Query.triggers":
 		if e.ComplexityRoot.Query.Triggers == nil {
 			break
@@ -3135,6 +4060,108 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.TriggersConnection(childComplexity, args["namespace"].(*string), args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string), args["filter"].(*ConnectionFilter), args["orderBy"].(*ConnectionOrder)), true
+	case "Query.versionInfo":
+		if e.ComplexityRoot.Query.VersionInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.VersionInfo(childComplexity), true
+
+	case "RequiredPermission.apiGroup":
+		if e.ComplexityRoot.RequiredPermission.APIGroup == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RequiredPermission.APIGroup(childComplexity), true
+	case "RequiredPermission.resource":
+		if e.ComplexityRoot.RequiredPermission.Resource == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RequiredPermission.Resource(childComplexity), true
+	case "RequiredPermission.verbs":
+		if e.ComplexityRoot.RequiredPermission.Verbs == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RequiredPermission.Verbs(childComplexity), true
+
+	case "ResourceLimits.cpu":
+		if e.ComplexityRoot.ResourceLimits.CPU == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ResourceLimits.CPU(childComplexity), true
+	case "ResourceLimits.memory":
+		if e.ComplexityRoot.ResourceLimits.Memory == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ResourceLimits.Memory(childComplexity), true
+
+	case "ResourceQuota.json":
+		if e.ComplexityRoot.ResourceQuota.JSON == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ResourceQuota.JSON(childComplexity), true
+	case "ResourceQuota.name":
+		if e.ComplexityRoot.ResourceQuota.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ResourceQuota.Name(childComplexity), true
+	case "ResourceQuota.spec":
+		if e.ComplexityRoot.ResourceQuota.Spec == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ResourceQuota.Spec(childComplexity), true
+
+	case "ResourceQuotaHard.limits":
+		if e.ComplexityRoot.ResourceQuotaHard.Limits == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ResourceQuotaHard.Limits(childComplexity), true
+	case "ResourceQuotaHard.pods":
+		if e.ComplexityRoot.ResourceQuotaHard.Pods == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ResourceQuotaHard.Pods(childComplexity), true
+	case "ResourceQuotaHard.requests":
+		if e.ComplexityRoot.ResourceQuotaHard.Requests == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ResourceQuotaHard.Requests(childComplexity), true
+
+	case "ResourceQuotaSpec.hard":
+		if e.ComplexityRoot.ResourceQuotaSpec.Hard == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ResourceQuotaSpec.Hard(childComplexity), true
+
+	case "ResourceRule.apiGroups":
+		if e.ComplexityRoot.ResourceRule.APIGroups == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ResourceRule.APIGroups(childComplexity), true
+	case "ResourceRule.resources":
+		if e.ComplexityRoot.ResourceRule.Resources == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ResourceRule.Resources(childComplexity), true
+	case "ResourceRule.verbs":
+		if e.ComplexityRoot.ResourceRule.Verbs == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ResourceRule.Verbs(childComplexity), true
 
 	case "ResourceValues.cpu":
 		if e.ComplexityRoot.ResourceValues.CPU == nil {
@@ -3197,6 +4224,55 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Secret.Type(childComplexity), true
+
+	case "Service.clusterIP":
+		if e.ComplexityRoot.Service.ClusterIP == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Service.ClusterIP(childComplexity), true
+	case "Service.creationTimestamp":
+		if e.ComplexityRoot.Service.CreationTimestamp == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Service.CreationTimestamp(childComplexity), true
+	case "Service.json":
+		if e.ComplexityRoot.Service.JSON == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Service.JSON(childComplexity), true
+	case "Service.labels":
+		if e.ComplexityRoot.Service.Labels == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Service.Labels(childComplexity), true
+	case "Service.name":
+		if e.ComplexityRoot.Service.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Service.Name(childComplexity), true
+	case "Service.ports":
+		if e.ComplexityRoot.Service.Ports == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Service.Ports(childComplexity), true
+	case "Service.status":
+		if e.ComplexityRoot.Service.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Service.Status(childComplexity), true
+	case "Service.UID":
+		if e.ComplexityRoot.Service.UID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Service.UID(childComplexity), true
 
 	case "ServiceBinding.name":
 		if e.ComplexityRoot.ServiceBinding.Name == nil {
@@ -3546,6 +4622,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.ServiceClass.Tags(childComplexity), true
 
+	case "ServiceEvent.service":
+		if e.ComplexityRoot.ServiceEvent.Service == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceEvent.Service(childComplexity), true
+	case "ServiceEvent.type":
+		if e.ComplexityRoot.ServiceEvent.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceEvent.Type(childComplexity), true
+
 	case "ServiceInstance.bindable":
 		if e.ComplexityRoot.ServiceInstance.Bindable == nil {
 			break
@@ -3781,6 +4870,44 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.ServicePlan.RelatedServiceClassName(childComplexity), true
 
+	case "ServicePort.name":
+		if e.ComplexityRoot.ServicePort.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServicePort.Name(childComplexity), true
+	case "ServicePort.nodePort":
+		if e.ComplexityRoot.ServicePort.NodePort == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServicePort.NodePort(childComplexity), true
+	case "ServicePort.port":
+		if e.ComplexityRoot.ServicePort.Port == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServicePort.Port(childComplexity), true
+	case "ServicePort.serviceProtocol":
+		if e.ComplexityRoot.ServicePort.ServiceProtocol == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServicePort.ServiceProtocol(childComplexity), true
+	case "ServicePort.targetPort":
+		if e.ComplexityRoot.ServicePort.TargetPort == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServicePort.TargetPort(childComplexity), true
+
+	case "ServiceStatus.loadBalancer":
+		if e.ComplexityRoot.ServiceStatus.LoadBalancer == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceStatus.LoadBalancer(childComplexity), true
+
 	case "Subscriber.ref":
 		if e.ComplexityRoot.Subscriber.Ref == nil {
 			break
@@ -3842,6 +4969,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Subscription.ClusterServiceBrokerEvent(childComplexity), true
+	case "Subscription.functionEvent":
+		if e.ComplexityRoot.Subscription.FunctionEvent == nil {
+			break
+		}
+
+		args, err := ec.field_Subscription_functionEvent_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Subscription.FunctionEvent(childComplexity, args["namespace"].(string), args["functionName"].(*string)), true
 	case "Subscription.meshStatusEvent":
 		if e.ComplexityRoot.Subscription.MeshStatusEvent == nil {
 			break
@@ -3886,6 +5024,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Subscription.ServiceBrokerEvent(childComplexity, args["namespace"].(string)), true
+	case "Subscription.serviceEvent":
+		if e.ComplexityRoot.Subscription.ServiceEvent == nil {
+			break
+		}
+
+		args, err := ec.field_Subscription_serviceEvent_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Subscription.ServiceEvent(childComplexity, args["namespace"].(string)), true
 	case "Subscription.serviceInstanceEvent":
 		if e.ComplexityRoot.Subscription.ServiceInstanceEvent == nil {
 			break
@@ -4053,6 +5202,13 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.TriggerStatus.Status(childComplexity), true
 
+	case "VersionInfo.kymaVersion":
+		if e.ComplexityRoot.VersionInfo.KymaVersion == nil {
+			break
+		}
+
+		return e.ComplexityRoot.VersionInfo.KymaVersion(childComplexity), true
+
 	case "compassMetadata.applicationId":
 		if e.ComplexityRoot.CompassMetadata.ApplicationID == nil {
 			break
@@ -4103,6 +5259,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("FunctionReplicasInput", ec.unmarshalInputFunctionReplicasInput),
 			graphql.NewInputUnmarshaler("FunctionResourcesInput", ec.unmarshalInputFunctionResourcesInput),
 			graphql.NewInputUnmarshaler("OwnerReferenceInput", ec.unmarshalInputOwnerReferenceInput),
+			graphql.NewInputUnmarshaler("ResourceAttributes", ec.unmarshalInputResourceAttributes),
 			graphql.NewInputUnmarshaler("ResourceValuesInput", ec.unmarshalInputResourceValuesInput),
 			graphql.NewInputUnmarshaler("ServiceInstanceCreateInput", ec.unmarshalInputServiceInstanceCreateInput),
 			graphql.NewInputUnmarshaler("ServiceInstanceCreateInputResourceRef", ec.unmarshalInputServiceInstanceCreateInputResourceRef),
@@ -4235,11 +5392,48 @@ scalar ApplicationMappingService
 "A TCP port, 0 to 65535."
 scalar Port
 
+"A JSON object of settings that a page of a micro frontend understands."
+scalar Settings
+
 "The unique id that Kubernetes gave an object."
 scalar UID
 
 "An absolute or relative URI, as a string."
 scalar URI
+
+"""
+A JSON object of whatever an object carries beside its fields. No field has it: it is declared because the Console's schema
+declares it.
+"""
+scalar Extension
+
+"""
+What the Console's old backend declared about the access to a field. Here access follows from what a field reads and writes, and no
+field is annotated; the directive is declared for tools that know that schema.
+"""
+directive @HasAccess("What a user needs the right to." attributes: ResourceAttributes!) on FIELD_DEFINITION
+
+"A right, as Kubernetes' SubjectAccessReview names it. See @HasAccess."
+input ResourceAttributes {
+  "What is done, such as get."
+  verb: String!
+  "API group; null is that of the core."
+  apiGroup: String
+  "Version of the API group."
+  apiVersion: String
+  "The resource, such as namespaces."
+  resource: String
+  "Name of the argument that has the resource."
+  resourceArg: String
+  "The subresource, \"\" for none."
+  subresource: String! = ""
+  "Name of the argument that has the object's name."
+  nameArg: String
+  "Name of the argument that has the namespace."
+  namespaceArg: String
+  "Whether the arguments are those of the parent object."
+  isChildResolver: Boolean! = false
+}
 
 # ------------------------------------------------------------------------------------------------------- root types
 
@@ -4277,6 +5471,12 @@ type Query {
 
   "Event services that were provisioned in a namespace, with the event types that each offers."
   eventActivations("Namespace to look in." namespace: String!): [EventActivation!]!
+
+  """
+  Where an Application gets its certificate: a URL of the Connector Service with a token in it, new for each call. It
+  takes the right to create Applications. MODULE_DISABLED if the server knows of no Connector Service.
+  """
+  connectorService("Name of the Application." application: String!): ConnectorService!
 
   # -- Service Catalog
 
@@ -4415,6 +5615,50 @@ type Query {
     orderBy: ConnectionOrder
   ): NamespaceConnection!
 
+  "Resource quotas of a namespace."
+  resourceQuotas("Namespace to look in." namespace: String!): [ResourceQuota!]!
+
+  "Limit ranges of a namespace."
+  limitRanges("Namespace to look in." namespace: String!): [LimitRange!]!
+
+  "One Service, null if there is none with this name."
+  service("Name of the Service." name: String!, "Namespace of the Service." namespace: String!): Service
+
+  "Services of a namespace."
+  services(
+    "Namespace to look in."
+    namespace: String!
+    "Leave out those with any of these labels, each given as key or as key=value."
+    excludedLabels: [String!]
+    "At most so many of those that are left; null or 0 means no limit."
+    first: Int
+    "Skip so many of those that are left first; beyond the end gives []."
+    offset: Int
+  ): [Service!]!
+
+  # -- Start-up of the Console
+
+  "The version of Kyma. For whoever is signed in; never an error because the version cannot be found out."
+  versionInfo: VersionInfo!
+
+  "What the caller may do, as Kubernetes lists it; sorted by API groups, resources and verbs. For whoever is signed in."
+  selfSubjectRules(
+    "Namespace in which; null means what holds in every namespace."
+    namespace: String
+  ): [ResourceRule!]!
+
+  "The parts that the cluster has, sorted by name. For whoever is signed in."
+  backendModules: [BackendModule!]!
+
+  """
+  Micro frontends for the cluster, or for all namespaces. [] when the cluster does not have the kind or the caller may
+  not list it: the Console does not start when anything in its first query fails.
+  """
+  clusterMicroFrontends: [ClusterMicroFrontend!]!
+
+  "Micro frontends of a namespace; [] also when the cluster does not have the kind or the caller may not list it."
+  microFrontends("Namespace to look in." namespace: String!): [MicroFrontend!]!
+
   # -- Functions
 
   "One Function, null if there is none with this name."
@@ -4518,8 +5762,25 @@ type Mutation {
     dryRun: Boolean
   ): ApplicationMutationOutput!
 
+  "Replaces an Application's description and labels, and nothing else of it."
+  updateApplication(
+    "Name of the Application."
+    name: String!
+    "Free text; null means none."
+    description: String
+    "Labels of the Application's specification; null means none."
+    labels: Labels
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
+  ): ApplicationMutationOutput!
+
   "Deletes an Application with everything that was made for it."
-  deleteApplication("Name of the Application." name: String!): DeleteApplicationOutput!
+  deleteApplication(
+    "Name of the Application."
+    name: String!
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
+  ): DeleteApplicationOutput!
 
   """
   Registers a service that an Application offers, as the Application could itself at
@@ -4530,6 +5791,8 @@ type Mutation {
     application: String!
     "What the Application offers."
     service: ApplicationServiceInput!
+    "Check only: answer as if it were done, but write nothing; the id is then made up. null means false."
+    dryRun: Boolean
   ): ApplicationService!
 
   "Takes back a service that an Application offers, and its AsyncAPI document. Returns the service as it was."
@@ -4538,6 +5801,8 @@ type Mutation {
     application: String!
     "Id of the service."
     id: String!
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
   ): ApplicationService
 
   """
@@ -4553,6 +5818,25 @@ type Mutation {
     allServices: Boolean
     "With allServices false, the services to enable; null and [] mean none."
     services: [ApplicationMappingService]
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
+  ): ApplicationMapping
+
+  """
+  Changes which services of an Application a namespace may use. An Application that is not enabled there is a NOT_FOUND
+  error.
+  """
+  overloadApplication(
+    "Name of the Application."
+    application: String!
+    "Namespace in which it is enabled."
+    namespace: String!
+    "true or null: every service, also those registered later. false: only those listed in services."
+    allServices: Boolean
+    "With allServices false, the services to enable; null and [] mean none."
+    services: [ApplicationMappingService]
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
   ): ApplicationMapping
 
   "Takes an Application out of a namespace. In the reply allServices and services are null."
@@ -4561,6 +5845,8 @@ type Mutation {
     application: String!
     "Namespace in which it is enabled."
     namespace: String!
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
   ): ApplicationMapping
 
   # -- Service Catalog
@@ -4618,10 +5904,67 @@ type Mutation {
   # -- Namespaces
 
   "Creates a namespace."
-  createNamespace("Name of the namespace." name: String!, "Its labels; null means none." labels: Labels): NamespaceMutationOutput!
+  createNamespace(
+    "Name of the namespace."
+    name: String!
+    "Its labels; null means none."
+    labels: Labels
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
+  ): NamespaceMutationOutput!
+
+  "Replaces the labels of a namespace; Kubernetes adds its own."
+  updateNamespace(
+    "Name of the namespace."
+    name: String!
+    "All its labels from now on; null means none."
+    labels: Labels
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
+  ): NamespaceMutationOutput!
 
   "Deletes a namespace with everything in it. Returns it as it was."
-  deleteNamespace("Name of the namespace." name: String!): Namespace
+  deleteNamespace(
+    "Name of the namespace."
+    name: String!
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
+  ): Namespace
+
+  "Replaces a Service. Returns it as it is now."
+  updateService(
+    "Name of the Service."
+    name: String!
+    "Namespace of the Service."
+    namespace: String!
+    """
+    The whole Service, as its field json shows it. Its apiVersion and kind must be those of a Service, its name and
+    namespace those given beside it. With a metadata.resourceVersion that is not the newest the answer is a CONFLICT.
+    """
+    service: JSON!
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
+  ): Service
+
+  "Deletes a Service. Returns it as it was."
+  deleteService(
+    "Name of the Service."
+    name: String!
+    "Namespace of the Service."
+    namespace: String!
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
+  ): Service
+
+  "Creates an object of any kind that lives in namespaces. Returns it as it is now."
+  createResource(
+    "Namespace of the object."
+    namespace: String!
+    "The whole object, with apiVersion and kind. Its metadata.namespace, if given, must be the one beside it."
+    resource: JSON!
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
+  ): JSON
 
   # -- Functions
 
@@ -4633,6 +5976,20 @@ type Mutation {
     namespace: String!
     "Its source and settings."
     params: FunctionMutationInput!
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
+  ): Function
+
+  "Replaces a Function's labels, source and settings as a whole: what is not given is unset. Returns it as it is now."
+  updateFunction(
+    "Name of the Function."
+    name: String!
+    "Namespace of the Function."
+    namespace: String!
+    "Its source and settings."
+    params: FunctionMutationInput!
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
   ): Function
 
   "Deletes a Function. The namespace inside function must be the outer one."
@@ -4641,7 +5998,23 @@ type Mutation {
     namespace: String!
     "The Function to delete."
     function: FunctionMetadataInput!
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
   ): FunctionMetadata
+
+  """
+  Deletes several Functions, or none: when one of them cannot be deleted, nothing is. Each failure is an error of its own,
+  whose extensions.item is the Function's name. Should a deletion fail that was possible a moment ago, the answer has
+  those that are deleted.
+  """
+  deleteManyFunctions(
+    "Namespace of the Functions."
+    namespace: String!
+    "The Functions to delete. The namespaces in it must be the outer one."
+    functions: [FunctionMetadataInput!]!
+    "Check only: answer as if it were done, but write nothing. null means false."
+    dryRun: Boolean
+  ): [FunctionMetadata!]
 
   # -- Triggers
 
@@ -4725,7 +6098,10 @@ missed. Access is reviewed at the start and again every minute; the stream ends 
 type Subscription {
   # -- Applications
 
-  "Changes of Applications."
+  """
+  Changes of Applications. An Application is also updated when it is enabled in a namespace or taken out of it, and when
+  its status changes, as far as the caller may watch ApplicationMappings and HTTPSources.
+  """
   applicationEvent: ApplicationEvent!
 
   # -- Service Catalog
@@ -4744,8 +6120,24 @@ type Subscription {
 
   # -- Namespaces
 
-  "Changes of namespaces, those being deleted included."
+  """
+  Changes of namespaces, those being deleted included. A namespace is also updated when what it counts changes, as far as
+  the caller may watch Pods and ApplicationMappings.
+  """
   namespaceEvent("Include the system's own namespaces." withSystemNamespaces: Boolean): NamespaceEvent!
+
+  "Changes of the Services of a namespace."
+  serviceEvent("Namespace to watch." namespace: String!): ServiceEvent!
+
+  # -- Functions
+
+  "Changes of the Functions of a namespace."
+  functionEvent(
+    "Namespace to watch."
+    namespace: String!
+    "Only the Function of this name."
+    functionName: String
+  ): FunctionEvent!
 
   # -- The mesh
 
@@ -4896,6 +6288,12 @@ type ApplicationMutationOutput {
 type DeleteApplicationOutput {
   "Its name."
   name: String!
+}
+
+"The Connector Service, which gives Applications their certificates."
+type ConnectorService {
+  "URL at which an Application gets its certificate, with a token that can be used once."
+  url: String!
 }
 
 "The permission of a namespace to use an Application."
@@ -5564,7 +6962,11 @@ type Namespace {
   status: String!
   "Whether it is one of the system's own."
   isSystemNamespace: Boolean!
-  "Names of the existing Applications that are enabled in it, sorted."
+  "Its Pods. It takes the right to list them."
+  pods: [Pod!]!
+  "Its Deployments. It takes the right to list them."
+  deployments("Leave out those that run Functions; null means false." excludeFunctions: Boolean): [Deployment!]!
+  "Names of the existing Applications that are enabled in it, sorted; null when the cluster does not have the kind."
   applications: [String!]
 }
 
@@ -5578,7 +6980,11 @@ type NamespaceListItem {
   status: String!
   "Whether it is one of the system's own."
   isSystemNamespace: Boolean!
-  "How many existing Applications are enabled in it."
+  "How many Pods it has. It takes the right to list them."
+  podsCount: Int!
+  "How many of them run or have succeeded."
+  healthyPodsCount: Int!
+  "How many existing Applications are enabled in it; null when the cluster does not have the kind."
   applicationsCount: Int
 }
 
@@ -5596,6 +7002,354 @@ type NamespaceMutationOutput {
   name: String!
   "Its Kubernetes labels."
   labels: Labels!
+}
+
+"A Pod: containers that run together."
+type Pod {
+  "Its name."
+  name: String!
+  "Name of the node that runs it, \"\" until there is one."
+  nodeName: String!
+  "Its namespace."
+  namespace: String!
+  "How often its containers were restarted, all together."
+  restartCount: Int!
+  "When it was created."
+  creationTimestamp: Timestamp!
+  "Its Kubernetes labels."
+  labels: Labels!
+  "How far it is."
+  status: PodStatusType!
+  "The states of its containers, in the order in which Kubernetes reports them."
+  containerStates: [ContainerState!]!
+  "The whole Pod, as kubectl shows it."
+  json: JSON!
+}
+
+"How far a Pod is."
+enum PodStatusType {
+  "Not all its containers have been started."
+  PENDING
+  "It runs."
+  RUNNING
+  "All its containers ended well."
+  SUCCEEDED
+  "All its containers ended, one of them not well."
+  FAILED
+  "Its node does not answer."
+  UNKNOWN
+}
+
+"The state of a container."
+type ContainerState {
+  "In one word."
+  state: ContainerStateType!
+  "Why, in one word, such as CrashLoopBackOff; \"\" for a container that runs."
+  reason: String!
+  "Why, for a person; may be empty."
+  message: String!
+}
+
+"The state of a container, in one word."
+enum ContainerStateType {
+  "It has not been started yet, or is being started again."
+  WAITING
+  "It runs."
+  RUNNING
+  "It has ended."
+  TERMINATED
+}
+
+"A Deployment: Pods that are alike."
+type Deployment {
+  "Its name."
+  name: String!
+  "Its namespace."
+  namespace: String!
+  "When it was created."
+  creationTimestamp: Timestamp!
+  "How many of its Pods there are."
+  status: DeploymentStatus!
+  "Its Kubernetes labels."
+  labels: Labels!
+  "The containers of each of its Pods."
+  containers: [Container!]!
+  """
+  Names of the service instances whose credentials are injected into it, sorted; null when the cluster does not have the
+  kind ServiceBindingUsage.
+  """
+  boundServiceInstanceNames: [String!]
+}
+
+"How many Pods of a Deployment there are."
+type DeploymentStatus {
+  "All."
+  replicas: Int!
+  "Those that are as the Deployment now says."
+  updatedReplicas: Int!
+  "Those that are ready."
+  readyReplicas: Int!
+  "Those that have been ready for a while."
+  availableReplicas: Int!
+  "What Kubernetes reports about it."
+  conditions: [DeploymentCondition!]!
+}
+
+"One statement of Kubernetes about a Deployment."
+type DeploymentCondition {
+  "True, False or Unknown."
+  status: String!
+  "What it is about, such as Available."
+  type: String!
+  "When the status last changed."
+  lastTransitionTimestamp: Timestamp!
+  "When it was last updated."
+  lastUpdateTimestamp: Timestamp!
+  "Why, for a person; may be empty."
+  message: String!
+  "Why, in one word; may be empty."
+  reason: String!
+}
+
+"A container of a Deployment's Pods."
+type Container {
+  "Its name."
+  name: String!
+  "The image that it runs."
+  image: String!
+}
+
+"What the objects of a namespace may use together."
+type ResourceQuota {
+  "Its name."
+  name: String!
+  "What it allows."
+  spec: ResourceQuotaSpec!
+  "The whole ResourceQuota, as kubectl shows it."
+  json: JSON!
+}
+
+"What a resource quota allows."
+type ResourceQuotaSpec {
+  "The most of each."
+  hard: ResourceQuotaHard!
+}
+
+"The most of each resource."
+type ResourceQuotaHard {
+  "Sum of the limits."
+  limits: ResourceLimits!
+  "Sum of the requests."
+  requests: ResourceLimits!
+  "Number of Pods as a Kubernetes quantity, \"\" if not limited."
+  pods: String!
+}
+
+"Amounts of resources as Kubernetes quantities."
+type ResourceLimits {
+  "Bytes, such as 128Mi; null if not set."
+  memory: String
+  "Cores, such as 100m; null if not set."
+  cpu: String
+}
+
+"What single objects of a namespace may use."
+type LimitRange {
+  "Its name."
+  name: String!
+  "What it allows."
+  spec: LimitRangeSpec!
+  "The whole LimitRange, as kubectl shows it."
+  json: JSON!
+}
+
+"What a limit range allows."
+type LimitRangeSpec {
+  "The limits for each type of object; those for types that are not Kubernetes' own are only in json."
+  limits: [LimitRangeItem!]!
+}
+
+"Limits for objects of one type."
+type LimitRangeItem {
+  "The type."
+  type: LimitType!
+  "The most that an object may use."
+  max: ResourceLimits!
+  "The limit of an object that names none."
+  default: ResourceLimits!
+  "The request of an object that names none."
+  defaultRequest: ResourceLimits!
+}
+
+"Types of objects that have limits."
+enum LimitType {
+  "All containers of a Pod together."
+  Pod
+  "A container."
+  Container
+  "A claim to a volume."
+  PersistentVolumeClaim
+}
+
+"A Service: a name in the cluster, and the Pods that answer to it."
+type Service {
+  "Its name."
+  name: String!
+  "Its address in the cluster, None if it is to have none, \"\" until it has one."
+  clusterIP: String!
+  "When it was created."
+  creationTimestamp: Timestamp!
+  "Its Kubernetes labels."
+  labels: Labels!
+  "Its ports."
+  ports: [ServicePort!]!
+  "How it can be reached from outside."
+  status: ServiceStatus!
+  "The whole Service, as kubectl shows it; updateService takes it back."
+  json: JSON!
+  "Its unique id."
+  UID: String!
+}
+
+"A port of a Service."
+type ServicePort {
+  "Its name, \"\" if it has none."
+  name: String!
+  "Its protocol."
+  serviceProtocol: ServiceProtocol!
+  "The port of the Service."
+  port: Int!
+  "The port of each node that leads to it, 0 if there is none."
+  nodePort: Int!
+  "The port of the Pods, 0 if they know it by a name."
+  targetPort: Int!
+}
+
+"Protocols of ports."
+enum ServiceProtocol {
+  "TCP."
+  TCP
+  "UDP."
+  UDP
+  "Another, such as SCTP."
+  UNKNOWN
+}
+
+"How a Service can be reached from outside."
+type ServiceStatus {
+  "Its load balancer."
+  loadBalancer: LoadBalancerStatus!
+}
+
+"The load balancer of a Service."
+type LoadBalancerStatus {
+  "Its addresses, [] if there is no load balancer."
+  ingress: [LoadBalancerIngress!]!
+}
+
+"An address of a load balancer, by number or by name."
+type LoadBalancerIngress {
+  "By number, \"\" if it has a name."
+  ip: String!
+  "By name, \"\" if it has a number."
+  hostName: String!
+}
+
+"A change of a Service."
+type ServiceEvent {
+  "What happened."
+  type: SubscriptionEventType!
+  "The Service after the change, before it for DELETE."
+  service: Service!
+}
+
+# -------------------------------------------------------------------------------------------- start-up of the Console
+
+"The version of Kyma."
+type VersionInfo {
+  """
+  As the image of its installer says: a version such as 1.16.0, "pull request PR-1", or the whole image if it is not
+  Kyma's own. null when there is no installer or the caller may not see it.
+  """
+  kymaVersion: String
+}
+
+"Something that the caller may do."
+type ResourceRule {
+  "What to do; * is everything."
+  verbs: [String!]
+  "With which API groups; * is all, \"\" is Kubernetes' core."
+  apiGroups: [String!]
+  "With which resources, in the plural; * is all."
+  resources: [String!]
+}
+
+"A part that the cluster has."
+type BackendModule {
+  "application, eventing, serverless, servicecatalog, servicecatalogaddons, rafter, apigateway or ui."
+  name: String!
+}
+
+"Pages that extend the Console's navigation of the cluster, or of all namespaces."
+type ClusterMicroFrontend {
+  "Its name."
+  name: String!
+  "Its version, may be empty."
+  version: String!
+  "Heading of its pages in the navigation, may be empty."
+  category: String!
+  "Where its pages are served: a URL, or a name in the Console's domain."
+  viewBaseUrl: String!
+  "cluster or namespace: which navigation it extends."
+  placement: String!
+  "A page to load in advance, \"\" if none."
+  preloadUrl: String!
+  "Its pages."
+  navigationNodes: [NavigationNode!]!
+}
+
+"Pages that extend the Console's navigation of a namespace."
+type MicroFrontend {
+  "Its name."
+  name: String!
+  "Its version, may be empty."
+  version: String!
+  "Heading of its pages in the navigation, may be empty."
+  category: String!
+  "Where its pages are served: a URL, or a name in the Console's domain."
+  viewBaseUrl: String!
+  "Its pages."
+  navigationNodes: [NavigationNode!]!
+}
+
+"A page of a micro frontend."
+type NavigationNode {
+  "Its name in the navigation."
+  label: String!
+  "Its path in the Console."
+  navigationPath: String!
+  "Its URL, relative to where the pages are served; may be empty."
+  viewUrl: String!
+  "Whether the navigation shows it."
+  showInNavigation: Boolean!
+  "Sorts the pages, lowest first."
+  order: Int!
+  "What it is given, {} if nothing."
+  settings: Settings!
+  "URL to open in another tab instead of a page, null if none."
+  externalLink: String
+  "What somebody must be allowed for it to be shown to them."
+  requiredPermissions: [RequiredPermission!]!
+}
+
+"Something that somebody must be allowed to do."
+type RequiredPermission {
+  "What to do."
+  verbs: [String!]!
+  "In which API group; \"\" is Kubernetes' core."
+  apiGroup: String!
+  "With which resource, in the plural."
+  resource: String!
 }
 
 # ---------------------------------------------------------------------------------------------------------- brokers
@@ -6080,6 +7834,14 @@ input FunctionMetadataInput {
   namespace: String!
 }
 
+"A change of a Function."
+type FunctionEvent {
+  "What happened."
+  type: SubscriptionEventType!
+  "The Function after the change, before it for DELETE."
+  function: Function!
+}
+
 "A line that a Function wrote."
 type FunctionLogLine {
   "When, as RFC 3339 in UTC with fractions of a second."
@@ -6545,6 +8307,14 @@ func (ec *executionContext) childFields_AssetStatus(ctx context.Context, field g
 	return nil, fmt.Errorf("no field named %q was found under type AssetStatus", field.Name)
 }
 
+func (ec *executionContext) childFields_BackendModule(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_BackendModule_name(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BackendModule", field.Name)
+}
+
 func (ec *executionContext) childFields_Broker(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "name":
@@ -6639,6 +8409,26 @@ func (ec *executionContext) childFields_ClusterAssetGroup(ctx context.Context, f
 		return ec.fieldContext_ClusterAssetGroup_status(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ClusterAssetGroup", field.Name)
+}
+
+func (ec *executionContext) childFields_ClusterMicroFrontend(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_ClusterMicroFrontend_name(ctx, field)
+	case "version":
+		return ec.fieldContext_ClusterMicroFrontend_version(ctx, field)
+	case "category":
+		return ec.fieldContext_ClusterMicroFrontend_category(ctx, field)
+	case "viewBaseUrl":
+		return ec.fieldContext_ClusterMicroFrontend_viewBaseUrl(ctx, field)
+	case "placement":
+		return ec.fieldContext_ClusterMicroFrontend_placement(ctx, field)
+	case "preloadUrl":
+		return ec.fieldContext_ClusterMicroFrontend_preloadUrl(ctx, field)
+	case "navigationNodes":
+		return ec.fieldContext_ClusterMicroFrontend_navigationNodes(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ClusterMicroFrontend", field.Name)
 }
 
 func (ec *executionContext) childFields_ClusterServiceBroker(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -6771,6 +8561,36 @@ func (ec *executionContext) childFields_ConnectedObject(ctx context.Context, fie
 	return nil, fmt.Errorf("no field named %q was found under type ConnectedObject", field.Name)
 }
 
+func (ec *executionContext) childFields_ConnectorService(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "url":
+		return ec.fieldContext_ConnectorService_url(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ConnectorService", field.Name)
+}
+
+func (ec *executionContext) childFields_Container(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_Container_name(ctx, field)
+	case "image":
+		return ec.fieldContext_Container_image(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Container", field.Name)
+}
+
+func (ec *executionContext) childFields_ContainerState(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "state":
+		return ec.fieldContext_ContainerState_state(ctx, field)
+	case "reason":
+		return ec.fieldContext_ContainerState_reason(ctx, field)
+	case "message":
+		return ec.fieldContext_ContainerState_message(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ContainerState", field.Name)
+}
+
 func (ec *executionContext) childFields_CreateServiceBindingOutput(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "name":
@@ -6815,6 +8635,60 @@ func (ec *executionContext) childFields_Delivery(ctx context.Context, field grap
 		return ec.fieldContext_Delivery_deadLetterSink(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Delivery", field.Name)
+}
+
+func (ec *executionContext) childFields_Deployment(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_Deployment_name(ctx, field)
+	case "namespace":
+		return ec.fieldContext_Deployment_namespace(ctx, field)
+	case "creationTimestamp":
+		return ec.fieldContext_Deployment_creationTimestamp(ctx, field)
+	case "status":
+		return ec.fieldContext_Deployment_status(ctx, field)
+	case "labels":
+		return ec.fieldContext_Deployment_labels(ctx, field)
+	case "containers":
+		return ec.fieldContext_Deployment_containers(ctx, field)
+	case "boundServiceInstanceNames":
+		return ec.fieldContext_Deployment_boundServiceInstanceNames(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Deployment", field.Name)
+}
+
+func (ec *executionContext) childFields_DeploymentCondition(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "status":
+		return ec.fieldContext_DeploymentCondition_status(ctx, field)
+	case "type":
+		return ec.fieldContext_DeploymentCondition_type(ctx, field)
+	case "lastTransitionTimestamp":
+		return ec.fieldContext_DeploymentCondition_lastTransitionTimestamp(ctx, field)
+	case "lastUpdateTimestamp":
+		return ec.fieldContext_DeploymentCondition_lastUpdateTimestamp(ctx, field)
+	case "message":
+		return ec.fieldContext_DeploymentCondition_message(ctx, field)
+	case "reason":
+		return ec.fieldContext_DeploymentCondition_reason(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DeploymentCondition", field.Name)
+}
+
+func (ec *executionContext) childFields_DeploymentStatus(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "replicas":
+		return ec.fieldContext_DeploymentStatus_replicas(ctx, field)
+	case "updatedReplicas":
+		return ec.fieldContext_DeploymentStatus_updatedReplicas(ctx, field)
+	case "readyReplicas":
+		return ec.fieldContext_DeploymentStatus_readyReplicas(ctx, field)
+	case "availableReplicas":
+		return ec.fieldContext_DeploymentStatus_availableReplicas(ctx, field)
+	case "conditions":
+		return ec.fieldContext_DeploymentStatus_conditions(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DeploymentStatus", field.Name)
 }
 
 func (ec *executionContext) childFields_EnabledApplicationService(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -6955,6 +8829,16 @@ func (ec *executionContext) childFields_FunctionEnvValueFrom(ctx context.Context
 	return nil, fmt.Errorf("no field named %q was found under type FunctionEnvValueFrom", field.Name)
 }
 
+func (ec *executionContext) childFields_FunctionEvent(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "type":
+		return ec.fieldContext_FunctionEvent_type(ctx, field)
+	case "function":
+		return ec.fieldContext_FunctionEvent_function(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type FunctionEvent", field.Name)
+}
+
 func (ec *executionContext) childFields_FunctionLogLine(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "time":
@@ -7007,6 +8891,58 @@ func (ec *executionContext) childFields_FunctionStatus(ctx context.Context, fiel
 		return ec.fieldContext_FunctionStatus_message(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type FunctionStatus", field.Name)
+}
+
+func (ec *executionContext) childFields_LimitRange(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_LimitRange_name(ctx, field)
+	case "spec":
+		return ec.fieldContext_LimitRange_spec(ctx, field)
+	case "json":
+		return ec.fieldContext_LimitRange_json(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type LimitRange", field.Name)
+}
+
+func (ec *executionContext) childFields_LimitRangeItem(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "type":
+		return ec.fieldContext_LimitRangeItem_type(ctx, field)
+	case "max":
+		return ec.fieldContext_LimitRangeItem_max(ctx, field)
+	case "default":
+		return ec.fieldContext_LimitRangeItem_default(ctx, field)
+	case "defaultRequest":
+		return ec.fieldContext_LimitRangeItem_defaultRequest(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type LimitRangeItem", field.Name)
+}
+
+func (ec *executionContext) childFields_LimitRangeSpec(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "limits":
+		return ec.fieldContext_LimitRangeSpec_limits(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type LimitRangeSpec", field.Name)
+}
+
+func (ec *executionContext) childFields_LoadBalancerIngress(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "ip":
+		return ec.fieldContext_LoadBalancerIngress_ip(ctx, field)
+	case "hostName":
+		return ec.fieldContext_LoadBalancerIngress_hostName(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type LoadBalancerIngress", field.Name)
+}
+
+func (ec *executionContext) childFields_LoadBalancerStatus(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "ingress":
+		return ec.fieldContext_LoadBalancerStatus_ingress(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type LoadBalancerStatus", field.Name)
 }
 
 func (ec *executionContext) childFields_LocalObjectReference(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -7075,6 +9011,22 @@ func (ec *executionContext) childFields_MeshStatusEvent(ctx context.Context, fie
 	return nil, fmt.Errorf("no field named %q was found under type MeshStatusEvent", field.Name)
 }
 
+func (ec *executionContext) childFields_MicroFrontend(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_MicroFrontend_name(ctx, field)
+	case "version":
+		return ec.fieldContext_MicroFrontend_version(ctx, field)
+	case "category":
+		return ec.fieldContext_MicroFrontend_category(ctx, field)
+	case "viewBaseUrl":
+		return ec.fieldContext_MicroFrontend_viewBaseUrl(ctx, field)
+	case "navigationNodes":
+		return ec.fieldContext_MicroFrontend_navigationNodes(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type MicroFrontend", field.Name)
+}
+
 func (ec *executionContext) childFields_Namespace(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "name":
@@ -7085,6 +9037,10 @@ func (ec *executionContext) childFields_Namespace(ctx context.Context, field gra
 		return ec.fieldContext_Namespace_status(ctx, field)
 	case "isSystemNamespace":
 		return ec.fieldContext_Namespace_isSystemNamespace(ctx, field)
+	case "pods":
+		return ec.fieldContext_Namespace_pods(ctx, field)
+	case "deployments":
+		return ec.fieldContext_Namespace_deployments(ctx, field)
 	case "applications":
 		return ec.fieldContext_Namespace_applications(ctx, field)
 	}
@@ -7133,6 +9089,10 @@ func (ec *executionContext) childFields_NamespaceListItem(ctx context.Context, f
 		return ec.fieldContext_NamespaceListItem_status(ctx, field)
 	case "isSystemNamespace":
 		return ec.fieldContext_NamespaceListItem_isSystemNamespace(ctx, field)
+	case "podsCount":
+		return ec.fieldContext_NamespaceListItem_podsCount(ctx, field)
+	case "healthyPodsCount":
+		return ec.fieldContext_NamespaceListItem_healthyPodsCount(ctx, field)
 	case "applicationsCount":
 		return ec.fieldContext_NamespaceListItem_applicationsCount(ctx, field)
 	}
@@ -7149,6 +9109,28 @@ func (ec *executionContext) childFields_NamespaceMutationOutput(ctx context.Cont
 	return nil, fmt.Errorf("no field named %q was found under type NamespaceMutationOutput", field.Name)
 }
 
+func (ec *executionContext) childFields_NavigationNode(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "label":
+		return ec.fieldContext_NavigationNode_label(ctx, field)
+	case "navigationPath":
+		return ec.fieldContext_NavigationNode_navigationPath(ctx, field)
+	case "viewUrl":
+		return ec.fieldContext_NavigationNode_viewUrl(ctx, field)
+	case "showInNavigation":
+		return ec.fieldContext_NavigationNode_showInNavigation(ctx, field)
+	case "order":
+		return ec.fieldContext_NavigationNode_order(ctx, field)
+	case "settings":
+		return ec.fieldContext_NavigationNode_settings(ctx, field)
+	case "externalLink":
+		return ec.fieldContext_NavigationNode_externalLink(ctx, field)
+	case "requiredPermissions":
+		return ec.fieldContext_NavigationNode_requiredPermissions(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type NavigationNode", field.Name)
+}
+
 func (ec *executionContext) childFields_PageInfo(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "hasNextPage":
@@ -7161,6 +9143,96 @@ func (ec *executionContext) childFields_PageInfo(ctx context.Context, field grap
 		return ec.fieldContext_PageInfo_endCursor(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type PageInfo", field.Name)
+}
+
+func (ec *executionContext) childFields_Pod(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_Pod_name(ctx, field)
+	case "nodeName":
+		return ec.fieldContext_Pod_nodeName(ctx, field)
+	case "namespace":
+		return ec.fieldContext_Pod_namespace(ctx, field)
+	case "restartCount":
+		return ec.fieldContext_Pod_restartCount(ctx, field)
+	case "creationTimestamp":
+		return ec.fieldContext_Pod_creationTimestamp(ctx, field)
+	case "labels":
+		return ec.fieldContext_Pod_labels(ctx, field)
+	case "status":
+		return ec.fieldContext_Pod_status(ctx, field)
+	case "containerStates":
+		return ec.fieldContext_Pod_containerStates(ctx, field)
+	case "json":
+		return ec.fieldContext_Pod_json(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Pod", field.Name)
+}
+
+func (ec *executionContext) childFields_RequiredPermission(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "verbs":
+		return ec.fieldContext_RequiredPermission_verbs(ctx, field)
+	case "apiGroup":
+		return ec.fieldContext_RequiredPermission_apiGroup(ctx, field)
+	case "resource":
+		return ec.fieldContext_RequiredPermission_resource(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RequiredPermission", field.Name)
+}
+
+func (ec *executionContext) childFields_ResourceLimits(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "memory":
+		return ec.fieldContext_ResourceLimits_memory(ctx, field)
+	case "cpu":
+		return ec.fieldContext_ResourceLimits_cpu(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ResourceLimits", field.Name)
+}
+
+func (ec *executionContext) childFields_ResourceQuota(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_ResourceQuota_name(ctx, field)
+	case "spec":
+		return ec.fieldContext_ResourceQuota_spec(ctx, field)
+	case "json":
+		return ec.fieldContext_ResourceQuota_json(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ResourceQuota", field.Name)
+}
+
+func (ec *executionContext) childFields_ResourceQuotaHard(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "limits":
+		return ec.fieldContext_ResourceQuotaHard_limits(ctx, field)
+	case "requests":
+		return ec.fieldContext_ResourceQuotaHard_requests(ctx, field)
+	case "pods":
+		return ec.fieldContext_ResourceQuotaHard_pods(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ResourceQuotaHard", field.Name)
+}
+
+func (ec *executionContext) childFields_ResourceQuotaSpec(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "hard":
+		return ec.fieldContext_ResourceQuotaSpec_hard(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ResourceQuotaSpec", field.Name)
+}
+
+func (ec *executionContext) childFields_ResourceRule(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "verbs":
+		return ec.fieldContext_ResourceRule_verbs(ctx, field)
+	case "apiGroups":
+		return ec.fieldContext_ResourceRule_apiGroups(ctx, field)
+	case "resources":
+		return ec.fieldContext_ResourceRule_resources(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ResourceRule", field.Name)
 }
 
 func (ec *executionContext) childFields_ResourceValues(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -7193,6 +9265,28 @@ func (ec *executionContext) childFields_Secret(ctx context.Context, field graphq
 		return ec.fieldContext_Secret_json(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Secret", field.Name)
+}
+
+func (ec *executionContext) childFields_Service(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_Service_name(ctx, field)
+	case "clusterIP":
+		return ec.fieldContext_Service_clusterIP(ctx, field)
+	case "creationTimestamp":
+		return ec.fieldContext_Service_creationTimestamp(ctx, field)
+	case "labels":
+		return ec.fieldContext_Service_labels(ctx, field)
+	case "ports":
+		return ec.fieldContext_Service_ports(ctx, field)
+	case "status":
+		return ec.fieldContext_Service_status(ctx, field)
+	case "json":
+		return ec.fieldContext_Service_json(ctx, field)
+	case "UID":
+		return ec.fieldContext_Service_UID(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Service", field.Name)
 }
 
 func (ec *executionContext) childFields_ServiceBinding(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -7379,6 +9473,16 @@ func (ec *executionContext) childFields_ServiceClass(ctx context.Context, field 
 	return nil, fmt.Errorf("no field named %q was found under type ServiceClass", field.Name)
 }
 
+func (ec *executionContext) childFields_ServiceEvent(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "type":
+		return ec.fieldContext_ServiceEvent_type(ctx, field)
+	case "service":
+		return ec.fieldContext_ServiceEvent_service(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceEvent", field.Name)
+}
+
 func (ec *executionContext) childFields_ServiceInstance(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "name":
@@ -7497,6 +9601,30 @@ func (ec *executionContext) childFields_ServicePlan(ctx context.Context, field g
 	return nil, fmt.Errorf("no field named %q was found under type ServicePlan", field.Name)
 }
 
+func (ec *executionContext) childFields_ServicePort(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_ServicePort_name(ctx, field)
+	case "serviceProtocol":
+		return ec.fieldContext_ServicePort_serviceProtocol(ctx, field)
+	case "port":
+		return ec.fieldContext_ServicePort_port(ctx, field)
+	case "nodePort":
+		return ec.fieldContext_ServicePort_nodePort(ctx, field)
+	case "targetPort":
+		return ec.fieldContext_ServicePort_targetPort(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServicePort", field.Name)
+}
+
+func (ec *executionContext) childFields_ServiceStatus(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "loadBalancer":
+		return ec.fieldContext_ServiceStatus_loadBalancer(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceStatus", field.Name)
+}
+
 func (ec *executionContext) childFields_Subscriber(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "ref":
@@ -7601,6 +9729,14 @@ func (ec *executionContext) childFields_TriggerStatus(ctx context.Context, field
 		return ec.fieldContext_TriggerStatus_status(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type TriggerStatus", field.Name)
+}
+
+func (ec *executionContext) childFields_VersionInfo(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "kymaVersion":
+		return ec.fieldContext_VersionInfo_kymaVersion(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type VersionInfo", field.Name)
 }
 
 func (ec *executionContext) childFields___Directive(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -7910,6 +10046,14 @@ func (ec *executionContext) field_Mutation_createFunction_args(ctx context.Conte
 		return nil, err
 	}
 	args["params"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg3
 	return args, nil
 }
 
@@ -7970,6 +10114,44 @@ func (ec *executionContext) field_Mutation_createNamespace_args(ctx context.Cont
 		return nil, err
 	}
 	args["labels"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg2
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_createResource_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "resource",
+		func(ctx context.Context, v any) (map[string]any, error) {
+			return ec.unmarshalNJSON2map(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["resource"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg2
 	return args, nil
 }
 
@@ -8098,6 +10280,14 @@ func (ec *executionContext) field_Mutation_deleteApplication_args(ctx context.Co
 		return nil, err
 	}
 	args["name"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg1
 	return args, nil
 }
 
@@ -8120,6 +10310,44 @@ func (ec *executionContext) field_Mutation_deleteFunction_args(ctx context.Conte
 		return nil, err
 	}
 	args["function"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg2
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_deleteManyFunctions_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "functions",
+		func(ctx context.Context, v any) ([]FunctionMetadataInput, error) {
+			return ec.unmarshalNFunctionMetadataInput2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐFunctionMetadataInputᚄ(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["functions"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg2
 	return args, nil
 }
 
@@ -8164,6 +10392,14 @@ func (ec *executionContext) field_Mutation_deleteNamespace_args(ctx context.Cont
 		return nil, err
 	}
 	args["name"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg1
 	return args, nil
 }
 
@@ -8198,6 +10434,36 @@ func (ec *executionContext) field_Mutation_deleteServiceBinding_args(ctx context
 }
 
 func (ec *executionContext) field_Mutation_deleteServiceInstance_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "name",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["name"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg2
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_deleteService_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "name",
@@ -8276,6 +10542,14 @@ func (ec *executionContext) field_Mutation_disableApplication_args(ctx context.C
 		return nil, err
 	}
 	args["namespace"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg2
 	return args, nil
 }
 
@@ -8314,6 +10588,60 @@ func (ec *executionContext) field_Mutation_enableApplication_args(ctx context.Co
 		return nil, err
 	}
 	args["services"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg4
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_overloadApplication_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "application",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["application"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "allServices",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["allServices"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "services",
+		func(ctx context.Context, v any) ([]*v1alpha1.ApplicationMappingService, error) {
+			return ec.unmarshalOApplicationMappingService2ᚕᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋapplicationconnectorᚋv1alpha1ᚐApplicationMappingService(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["services"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg4
 	return args, nil
 }
 
@@ -8336,6 +10664,14 @@ func (ec *executionContext) field_Mutation_registerApplicationService_args(ctx c
 		return nil, err
 	}
 	args["service"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg2
 	return args, nil
 }
 
@@ -8358,6 +10694,172 @@ func (ec *executionContext) field_Mutation_unregisterApplicationService_args(ctx
 		return nil, err
 	}
 	args["id"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg2
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_updateApplication_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "name",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["name"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "description",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["description"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "labels",
+		func(ctx context.Context, v any) (map[string]string, error) {
+			return ec.unmarshalOLabels2map(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["labels"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg3
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_updateFunction_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "name",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["name"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "params",
+		func(ctx context.Context, v any) (FunctionMutationInput, error) {
+			return ec.unmarshalNFunctionMutationInput2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐFunctionMutationInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["params"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg3
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_updateNamespace_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "name",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["name"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "labels",
+		func(ctx context.Context, v any) (map[string]string, error) {
+			return ec.unmarshalOLabels2map(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["labels"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg2
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_updateService_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "name",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["name"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "service",
+		func(ctx context.Context, v any) (map[string]any, error) {
+			return ec.unmarshalNJSON2map(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["service"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg3
+	return args, nil
+}
+
+func (ec *executionContext) field_Namespace_deployments_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "excludeFunctions",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["excludeFunctions"] = arg0
 	return args, nil
 }
 
@@ -8643,6 +11145,20 @@ func (ec *executionContext) field_Query_clusterServiceClasses_args(ctx context.C
 	return args, nil
 }
 
+func (ec *executionContext) field_Query_connectorService_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "application",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["application"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Query_eventActivations_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -8737,6 +11253,20 @@ func (ec *executionContext) field_Query_functions_args(ctx context.Context, rawA
 	return args, nil
 }
 
+func (ec *executionContext) field_Query_limitRanges_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Query_meshStatus_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -8756,6 +11286,20 @@ func (ec *executionContext) field_Query_meshStatus_args(ctx context.Context, raw
 		return nil, err
 	}
 	args["application"] = arg1
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_microFrontends_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
 	return args, nil
 }
 
@@ -8862,6 +11406,34 @@ func (ec *executionContext) field_Query_namespaces_args(ctx context.Context, raw
 		return nil, err
 	}
 	args["withInactiveStatus"] = arg1
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_resourceQuotas_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_selfSubjectRules_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
 	return args, nil
 }
 
@@ -9165,6 +11737,66 @@ func (ec *executionContext) field_Query_serviceInstances_args(ctx context.Contex
 	return args, nil
 }
 
+func (ec *executionContext) field_Query_service_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "name",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["name"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg1
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_services_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "excludedLabels",
+		func(ctx context.Context, v any) ([]string, error) {
+			return ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["excludedLabels"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "offset",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["offset"] = arg3
+	return args, nil
+}
+
 func (ec *executionContext) field_Query_triggersConnection_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -9271,6 +11903,28 @@ func (ec *executionContext) field_Subscription_brokerEvent_args(ctx context.Cont
 	return args, nil
 }
 
+func (ec *executionContext) field_Subscription_functionEvent_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "functionName",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["functionName"] = arg1
+	return args, nil
+}
+
 func (ec *executionContext) field_Subscription_meshStatusEvent_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -9322,6 +11976,20 @@ func (ec *executionContext) field_Subscription_serviceBindingEvent_args(ctx cont
 }
 
 func (ec *executionContext) field_Subscription_serviceBrokerEvent_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["namespace"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Subscription_serviceEvent_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "namespace",
@@ -10790,6 +13458,29 @@ func (ec *executionContext) fieldContext_AssetStatus_message(_ context.Context, 
 	return graphql.NewScalarFieldContext("AssetStatus", field, false, false, "String")
 }
 
+func (ec *executionContext) _BackendModule_name(ctx context.Context, field graphql.CollectedField, obj *BackendModule) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BackendModule_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BackendModule_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BackendModule", field, false, false, "String")
+}
+
 func (ec *executionContext) _Broker_name(ctx context.Context, field graphql.CollectedField, obj *v11.Broker) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -11598,6 +14289,176 @@ func (ec *executionContext) fieldContext_ClusterAssetGroup_status(_ context.Cont
 		IsResolver: false,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_AssetGroupStatus(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ClusterMicroFrontend_name(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.ClusterMicroFrontend) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterMicroFrontend_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterMicroFrontend_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterMicroFrontend", field, false, false, "String")
+}
+
+func (ec *executionContext) _ClusterMicroFrontend_version(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.ClusterMicroFrontend) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterMicroFrontend_version(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Version, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterMicroFrontend_version(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterMicroFrontend", field, false, false, "String")
+}
+
+func (ec *executionContext) _ClusterMicroFrontend_category(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.ClusterMicroFrontend) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterMicroFrontend_category(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Category, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterMicroFrontend_category(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterMicroFrontend", field, false, false, "String")
+}
+
+func (ec *executionContext) _ClusterMicroFrontend_viewBaseUrl(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.ClusterMicroFrontend) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterMicroFrontend_viewBaseUrl(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ViewBaseURL, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterMicroFrontend_viewBaseUrl(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterMicroFrontend", field, false, false, "String")
+}
+
+func (ec *executionContext) _ClusterMicroFrontend_placement(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.ClusterMicroFrontend) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterMicroFrontend_placement(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Placement, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterMicroFrontend_placement(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterMicroFrontend", field, false, false, "String")
+}
+
+func (ec *executionContext) _ClusterMicroFrontend_preloadUrl(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.ClusterMicroFrontend) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterMicroFrontend_preloadUrl(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PreloadURL, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterMicroFrontend_preloadUrl(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ClusterMicroFrontend", field, false, false, "String")
+}
+
+func (ec *executionContext) _ClusterMicroFrontend_navigationNodes(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.ClusterMicroFrontend) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ClusterMicroFrontend_navigationNodes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.NavigationNodes, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v1alpha12.NavigationNode) graphql.Marshaler {
+			return ec.marshalNNavigationNode2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋuiᚋv1alpha1ᚐNavigationNodeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ClusterMicroFrontend_navigationNodes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ClusterMicroFrontend",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_NavigationNode(ctx, field)
 		},
 	}
 	return fc, nil
@@ -12720,6 +15581,144 @@ func (ec *executionContext) fieldContext_ConnectedObject_outcome(_ context.Conte
 	return graphql.NewScalarFieldContext("ConnectedObject", field, false, false, "ConnectOutcome")
 }
 
+func (ec *executionContext) _ConnectorService_url(ctx context.Context, field graphql.CollectedField, obj *ConnectorService) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ConnectorService_url(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.URL, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ConnectorService_url(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ConnectorService", field, false, false, "String")
+}
+
+func (ec *executionContext) _Container_name(ctx context.Context, field graphql.CollectedField, obj *v14.Container) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Container_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Container_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Container", field, false, false, "String")
+}
+
+func (ec *executionContext) _Container_image(ctx context.Context, field graphql.CollectedField, obj *v14.Container) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Container_image(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Image, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Container_image(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Container", field, false, false, "String")
+}
+
+func (ec *executionContext) _ContainerState_state(ctx context.Context, field graphql.CollectedField, obj *ContainerState) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ContainerState_state(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.State, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v ContainerStateType) graphql.Marshaler {
+			return ec.marshalNContainerStateType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐContainerStateType(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ContainerState_state(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ContainerState", field, false, false, "ContainerStateType")
+}
+
+func (ec *executionContext) _ContainerState_reason(ctx context.Context, field graphql.CollectedField, obj *ContainerState) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ContainerState_reason(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Reason, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ContainerState_reason(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ContainerState", field, false, false, "String")
+}
+
+func (ec *executionContext) _ContainerState_message(ctx context.Context, field graphql.CollectedField, obj *ContainerState) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ContainerState_message(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Message, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ContainerState_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ContainerState", field, false, false, "String")
+}
+
 func (ec *executionContext) _CreateServiceBindingOutput_name(ctx context.Context, field graphql.CollectedField, obj *CreateServiceBindingOutput) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -12962,7 +15961,7 @@ func (ec *executionContext) _Delivery_deadLetterSink(ctx context.Context, field 
 			return obj.DeadLetterSink, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v14.Destination) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v16.Destination) graphql.Marshaler {
 			return ec.marshalOSubscriber2ᚖknativeᚗdevᚋpkgᚋapisᚋduckᚋv1ᚐDestination(ctx, selections, v)
 		},
 		true,
@@ -12977,6 +15976,447 @@ func (ec *executionContext) fieldContext_Delivery_deadLetterSink(_ context.Conte
 		IsResolver: false,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_Subscriber(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Deployment_name(ctx context.Context, field graphql.CollectedField, obj *v13.Deployment) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Deployment_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Deployment_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Deployment", field, false, false, "String")
+}
+
+func (ec *executionContext) _Deployment_namespace(ctx context.Context, field graphql.CollectedField, obj *v13.Deployment) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Deployment_namespace(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Namespace, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Deployment_namespace(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Deployment", field, false, false, "String")
+}
+
+func (ec *executionContext) _Deployment_creationTimestamp(ctx context.Context, field graphql.CollectedField, obj *v13.Deployment) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Deployment_creationTimestamp(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CreationTimestamp, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v v1.Time) graphql.Marshaler {
+			return ec.marshalNTimestamp2k8sᚗioᚋapimachineryᚋpkgᚋapisᚋmetaᚋv1ᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Deployment_creationTimestamp(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Deployment", field, false, false, "Timestamp")
+}
+
+func (ec *executionContext) _Deployment_status(ctx context.Context, field graphql.CollectedField, obj *v13.Deployment) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Deployment_status(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Status, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v v13.DeploymentStatus) graphql.Marshaler {
+			return ec.marshalNDeploymentStatus2k8sᚗioᚋapiᚋappsᚋv1ᚐDeploymentStatus(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Deployment_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Deployment",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_DeploymentStatus(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Deployment_labels(ctx context.Context, field graphql.CollectedField, obj *v13.Deployment) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Deployment_labels(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Deployment().Labels(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]string) graphql.Marshaler {
+			return ec.marshalNLabels2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Deployment_labels(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Deployment", field, true, true, "Labels")
+}
+
+func (ec *executionContext) _Deployment_containers(ctx context.Context, field graphql.CollectedField, obj *v13.Deployment) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Deployment_containers(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Deployment().Containers(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v14.Container) graphql.Marshaler {
+			return ec.marshalNContainer2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐContainerᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Deployment_containers(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Deployment",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Container(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Deployment_boundServiceInstanceNames(ctx context.Context, field graphql.CollectedField, obj *v13.Deployment) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Deployment_boundServiceInstanceNames(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Deployment().BoundServiceInstanceNames(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalOString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Deployment_boundServiceInstanceNames(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Deployment", field, true, true, "String")
+}
+
+func (ec *executionContext) _DeploymentCondition_status(ctx context.Context, field graphql.CollectedField, obj *v13.DeploymentCondition) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DeploymentCondition_status(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.DeploymentCondition().Status(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DeploymentCondition_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DeploymentCondition", field, true, true, "String")
+}
+
+func (ec *executionContext) _DeploymentCondition_type(ctx context.Context, field graphql.CollectedField, obj *v13.DeploymentCondition) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DeploymentCondition_type(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.DeploymentCondition().Type(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DeploymentCondition_type(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DeploymentCondition", field, true, true, "String")
+}
+
+func (ec *executionContext) _DeploymentCondition_lastTransitionTimestamp(ctx context.Context, field graphql.CollectedField, obj *v13.DeploymentCondition) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DeploymentCondition_lastTransitionTimestamp(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.LastTransitionTime, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v v1.Time) graphql.Marshaler {
+			return ec.marshalNTimestamp2k8sᚗioᚋapimachineryᚋpkgᚋapisᚋmetaᚋv1ᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DeploymentCondition_lastTransitionTimestamp(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DeploymentCondition", field, false, false, "Timestamp")
+}
+
+func (ec *executionContext) _DeploymentCondition_lastUpdateTimestamp(ctx context.Context, field graphql.CollectedField, obj *v13.DeploymentCondition) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DeploymentCondition_lastUpdateTimestamp(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.LastUpdateTime, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v v1.Time) graphql.Marshaler {
+			return ec.marshalNTimestamp2k8sᚗioᚋapimachineryᚋpkgᚋapisᚋmetaᚋv1ᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DeploymentCondition_lastUpdateTimestamp(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DeploymentCondition", field, false, false, "Timestamp")
+}
+
+func (ec *executionContext) _DeploymentCondition_message(ctx context.Context, field graphql.CollectedField, obj *v13.DeploymentCondition) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DeploymentCondition_message(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Message, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DeploymentCondition_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DeploymentCondition", field, false, false, "String")
+}
+
+func (ec *executionContext) _DeploymentCondition_reason(ctx context.Context, field graphql.CollectedField, obj *v13.DeploymentCondition) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DeploymentCondition_reason(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Reason, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DeploymentCondition_reason(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DeploymentCondition", field, false, false, "String")
+}
+
+func (ec *executionContext) _DeploymentStatus_replicas(ctx context.Context, field graphql.CollectedField, obj *v13.DeploymentStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DeploymentStatus_replicas(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Replicas, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int32) graphql.Marshaler {
+			return ec.marshalNInt2int32(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DeploymentStatus_replicas(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DeploymentStatus", field, false, false, "Int")
+}
+
+func (ec *executionContext) _DeploymentStatus_updatedReplicas(ctx context.Context, field graphql.CollectedField, obj *v13.DeploymentStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DeploymentStatus_updatedReplicas(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.UpdatedReplicas, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int32) graphql.Marshaler {
+			return ec.marshalNInt2int32(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DeploymentStatus_updatedReplicas(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DeploymentStatus", field, false, false, "Int")
+}
+
+func (ec *executionContext) _DeploymentStatus_readyReplicas(ctx context.Context, field graphql.CollectedField, obj *v13.DeploymentStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DeploymentStatus_readyReplicas(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ReadyReplicas, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int32) graphql.Marshaler {
+			return ec.marshalNInt2int32(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DeploymentStatus_readyReplicas(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DeploymentStatus", field, false, false, "Int")
+}
+
+func (ec *executionContext) _DeploymentStatus_availableReplicas(ctx context.Context, field graphql.CollectedField, obj *v13.DeploymentStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DeploymentStatus_availableReplicas(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.AvailableReplicas, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int32) graphql.Marshaler {
+			return ec.marshalNInt2int32(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DeploymentStatus_availableReplicas(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DeploymentStatus", field, false, false, "Int")
+}
+
+func (ec *executionContext) _DeploymentStatus_conditions(ctx context.Context, field graphql.CollectedField, obj *v13.DeploymentStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DeploymentStatus_conditions(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Conditions, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v13.DeploymentCondition) graphql.Marshaler {
+			return ec.marshalNDeploymentCondition2ᚕk8sᚗioᚋapiᚋappsᚋv1ᚐDeploymentConditionᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DeploymentStatus_conditions(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "DeploymentStatus",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_DeploymentCondition(ctx, field)
 		},
 	}
 	return fc, nil
@@ -13051,7 +16491,7 @@ func (ec *executionContext) fieldContext_EnabledApplicationService_exist(_ conte
 	return graphql.NewScalarFieldContext("EnabledApplicationService", field, false, false, "Boolean")
 }
 
-func (ec *executionContext) _EnvPrefix_name(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.EnvPrefix) (ret graphql.Marshaler) {
+func (ec *executionContext) _EnvPrefix_name(ctx context.Context, field graphql.CollectedField, obj *v1alpha13.EnvPrefix) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -13601,7 +17041,7 @@ func (ec *executionContext) _Function_env(ctx context.Context, field graphql.Col
 			return ec.Resolvers.Function().Env(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []v13.EnvVar) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v []v14.EnvVar) graphql.Marshaler {
 			return ec.marshalNFunctionEnv2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐEnvVarᚄ(ctx, selections, v)
 		},
 		true,
@@ -13841,7 +17281,7 @@ func (ec *executionContext) fieldContext_Function_status(_ context.Context, fiel
 	return fc, nil
 }
 
-func (ec *executionContext) _FunctionEnv_name(ctx context.Context, field graphql.CollectedField, obj *v13.EnvVar) (ret graphql.Marshaler) {
+func (ec *executionContext) _FunctionEnv_name(ctx context.Context, field graphql.CollectedField, obj *v14.EnvVar) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -13864,7 +17304,7 @@ func (ec *executionContext) fieldContext_FunctionEnv_name(_ context.Context, fie
 	return graphql.NewScalarFieldContext("FunctionEnv", field, false, false, "String")
 }
 
-func (ec *executionContext) _FunctionEnv_value(ctx context.Context, field graphql.CollectedField, obj *v13.EnvVar) (ret graphql.Marshaler) {
+func (ec *executionContext) _FunctionEnv_value(ctx context.Context, field graphql.CollectedField, obj *v14.EnvVar) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -13887,7 +17327,7 @@ func (ec *executionContext) fieldContext_FunctionEnv_value(_ context.Context, fi
 	return graphql.NewScalarFieldContext("FunctionEnv", field, false, false, "String")
 }
 
-func (ec *executionContext) _FunctionEnv_valueFrom(ctx context.Context, field graphql.CollectedField, obj *v13.EnvVar) (ret graphql.Marshaler) {
+func (ec *executionContext) _FunctionEnv_valueFrom(ctx context.Context, field graphql.CollectedField, obj *v14.EnvVar) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -14009,6 +17449,61 @@ func (ec *executionContext) _FunctionEnvValueFrom_optional(ctx context.Context, 
 }
 func (ec *executionContext) fieldContext_FunctionEnvValueFrom_optional(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("FunctionEnvValueFrom", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _FunctionEvent_type(ctx context.Context, field graphql.CollectedField, obj *FunctionEvent) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_FunctionEvent_type(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Type, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v k8s.EventType) graphql.Marshaler {
+			return ec.marshalNSubscriptionEventType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚐEventType(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_FunctionEvent_type(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FunctionEvent", field, false, false, "SubscriptionEventType")
+}
+
+func (ec *executionContext) _FunctionEvent_function(ctx context.Context, field graphql.CollectedField, obj *FunctionEvent) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_FunctionEvent_function(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Function, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1alpha11.Function) graphql.Marshaler {
+			return ec.marshalNFunction2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋserverlessᚋv1alpha1ᚐFunction(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_FunctionEvent_function(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "FunctionEvent",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Function(ctx, field)
+		},
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _FunctionLogLine_time(ctx context.Context, field graphql.CollectedField, obj *eventmesh.LogLine) (ret graphql.Marshaler) {
@@ -14305,7 +17800,314 @@ func (ec *executionContext) fieldContext_FunctionStatus_message(_ context.Contex
 	return graphql.NewScalarFieldContext("FunctionStatus", field, false, false, "String")
 }
 
-func (ec *executionContext) _LocalObjectReference_kind(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.LocalReferenceByKindAndName) (ret graphql.Marshaler) {
+func (ec *executionContext) _LimitRange_name(ctx context.Context, field graphql.CollectedField, obj *v14.LimitRange) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_LimitRange_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_LimitRange_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("LimitRange", field, false, false, "String")
+}
+
+func (ec *executionContext) _LimitRange_spec(ctx context.Context, field graphql.CollectedField, obj *v14.LimitRange) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_LimitRange_spec(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Spec, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v v14.LimitRangeSpec) graphql.Marshaler {
+			return ec.marshalNLimitRangeSpec2k8sᚗioᚋapiᚋcoreᚋv1ᚐLimitRangeSpec(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_LimitRange_spec(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "LimitRange",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_LimitRangeSpec(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _LimitRange_json(ctx context.Context, field graphql.CollectedField, obj *v14.LimitRange) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_LimitRange_json(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.LimitRange().JSON(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return ec.marshalNJSON2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_LimitRange_json(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("LimitRange", field, true, true, "JSON")
+}
+
+func (ec *executionContext) _LimitRangeItem_type(ctx context.Context, field graphql.CollectedField, obj *v14.LimitRangeItem) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_LimitRangeItem_type(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Type, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v v14.LimitType) graphql.Marshaler {
+			return ec.marshalNLimitType2k8sᚗioᚋapiᚋcoreᚋv1ᚐLimitType(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_LimitRangeItem_type(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("LimitRangeItem", field, false, false, "LimitType")
+}
+
+func (ec *executionContext) _LimitRangeItem_max(ctx context.Context, field graphql.CollectedField, obj *v14.LimitRangeItem) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_LimitRangeItem_max(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.LimitRangeItem().Max(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ResourceLimits) graphql.Marshaler {
+			return ec.marshalNResourceLimits2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐResourceLimits(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_LimitRangeItem_max(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "LimitRangeItem",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ResourceLimits(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _LimitRangeItem_default(ctx context.Context, field graphql.CollectedField, obj *v14.LimitRangeItem) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_LimitRangeItem_default(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.LimitRangeItem().Default(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ResourceLimits) graphql.Marshaler {
+			return ec.marshalNResourceLimits2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐResourceLimits(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_LimitRangeItem_default(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "LimitRangeItem",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ResourceLimits(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _LimitRangeItem_defaultRequest(ctx context.Context, field graphql.CollectedField, obj *v14.LimitRangeItem) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_LimitRangeItem_defaultRequest(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.LimitRangeItem().DefaultRequest(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ResourceLimits) graphql.Marshaler {
+			return ec.marshalNResourceLimits2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐResourceLimits(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_LimitRangeItem_defaultRequest(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "LimitRangeItem",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ResourceLimits(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _LimitRangeSpec_limits(ctx context.Context, field graphql.CollectedField, obj *v14.LimitRangeSpec) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_LimitRangeSpec_limits(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.LimitRangeSpec().Limits(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v14.LimitRangeItem) graphql.Marshaler {
+			return ec.marshalNLimitRangeItem2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐLimitRangeItemᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_LimitRangeSpec_limits(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "LimitRangeSpec",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_LimitRangeItem(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _LoadBalancerIngress_ip(ctx context.Context, field graphql.CollectedField, obj *v14.LoadBalancerIngress) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_LoadBalancerIngress_ip(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.IP, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_LoadBalancerIngress_ip(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("LoadBalancerIngress", field, false, false, "String")
+}
+
+func (ec *executionContext) _LoadBalancerIngress_hostName(ctx context.Context, field graphql.CollectedField, obj *v14.LoadBalancerIngress) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_LoadBalancerIngress_hostName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Hostname, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_LoadBalancerIngress_hostName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("LoadBalancerIngress", field, false, false, "String")
+}
+
+func (ec *executionContext) _LoadBalancerStatus_ingress(ctx context.Context, field graphql.CollectedField, obj *v14.LoadBalancerStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_LoadBalancerStatus_ingress(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Ingress, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v14.LoadBalancerIngress) graphql.Marshaler {
+			return ec.marshalNLoadBalancerIngress2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐLoadBalancerIngressᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_LoadBalancerStatus_ingress(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "LoadBalancerStatus",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_LoadBalancerIngress(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _LocalObjectReference_kind(ctx context.Context, field graphql.CollectedField, obj *v1alpha13.LocalReferenceByKindAndName) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -14328,7 +18130,7 @@ func (ec *executionContext) fieldContext_LocalObjectReference_kind(_ context.Con
 	return graphql.NewScalarFieldContext("LocalObjectReference", field, false, false, "String")
 }
 
-func (ec *executionContext) _LocalObjectReference_name(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.LocalReferenceByKindAndName) (ret graphql.Marshaler) {
+func (ec *executionContext) _LocalObjectReference_name(ctx context.Context, field graphql.CollectedField, obj *v1alpha13.LocalReferenceByKindAndName) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -14746,6 +18548,130 @@ func (ec *executionContext) fieldContext_MeshStatusEvent_path(_ context.Context,
 	return fc, nil
 }
 
+func (ec *executionContext) _MicroFrontend_name(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.MicroFrontend) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_MicroFrontend_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_MicroFrontend_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("MicroFrontend", field, false, false, "String")
+}
+
+func (ec *executionContext) _MicroFrontend_version(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.MicroFrontend) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_MicroFrontend_version(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Version, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_MicroFrontend_version(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("MicroFrontend", field, false, false, "String")
+}
+
+func (ec *executionContext) _MicroFrontend_category(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.MicroFrontend) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_MicroFrontend_category(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Category, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_MicroFrontend_category(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("MicroFrontend", field, false, false, "String")
+}
+
+func (ec *executionContext) _MicroFrontend_viewBaseUrl(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.MicroFrontend) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_MicroFrontend_viewBaseUrl(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ViewBaseURL, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_MicroFrontend_viewBaseUrl(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("MicroFrontend", field, false, false, "String")
+}
+
+func (ec *executionContext) _MicroFrontend_navigationNodes(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.MicroFrontend) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_MicroFrontend_navigationNodes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.NavigationNodes, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v1alpha12.NavigationNode) graphql.Marshaler {
+			return ec.marshalNNavigationNode2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋuiᚋv1alpha1ᚐNavigationNodeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_MicroFrontend_navigationNodes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "MicroFrontend",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_NavigationNode(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Mutation_createApplication(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -14790,6 +18716,50 @@ func (ec *executionContext) fieldContext_Mutation_createApplication(ctx context.
 	return fc, nil
 }
 
+func (ec *executionContext) _Mutation_updateApplication(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_updateApplication(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().UpdateApplication(ctx, fc.Args["name"].(string), fc.Args["description"].(*string), fc.Args["labels"].(map[string]string), fc.Args["dryRun"].(*bool))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ApplicationMutationOutput) graphql.Marshaler {
+			return ec.marshalNApplicationMutationOutput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐApplicationMutationOutput(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_updateApplication(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ApplicationMutationOutput(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_updateApplication_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Mutation_deleteApplication(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -14800,7 +18770,7 @@ func (ec *executionContext) _Mutation_deleteApplication(ctx context.Context, fie
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Mutation().DeleteApplication(ctx, fc.Args["name"].(string))
+			return ec.Resolvers.Mutation().DeleteApplication(ctx, fc.Args["name"].(string), fc.Args["dryRun"].(*bool))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *DeleteApplicationOutput) graphql.Marshaler {
@@ -14844,7 +18814,7 @@ func (ec *executionContext) _Mutation_registerApplicationService(ctx context.Con
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Mutation().RegisterApplicationService(ctx, fc.Args["application"].(string), fc.Args["service"].(ApplicationServiceInput))
+			return ec.Resolvers.Mutation().RegisterApplicationService(ctx, fc.Args["application"].(string), fc.Args["service"].(ApplicationServiceInput), fc.Args["dryRun"].(*bool))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *v1alpha1.Service) graphql.Marshaler {
@@ -14888,7 +18858,7 @@ func (ec *executionContext) _Mutation_unregisterApplicationService(ctx context.C
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Mutation().UnregisterApplicationService(ctx, fc.Args["application"].(string), fc.Args["id"].(string))
+			return ec.Resolvers.Mutation().UnregisterApplicationService(ctx, fc.Args["application"].(string), fc.Args["id"].(string), fc.Args["dryRun"].(*bool))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *v1alpha1.Service) graphql.Marshaler {
@@ -14932,7 +18902,7 @@ func (ec *executionContext) _Mutation_enableApplication(ctx context.Context, fie
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Mutation().EnableApplication(ctx, fc.Args["application"].(string), fc.Args["namespace"].(string), fc.Args["allServices"].(*bool), fc.Args["services"].([]*v1alpha1.ApplicationMappingService))
+			return ec.Resolvers.Mutation().EnableApplication(ctx, fc.Args["application"].(string), fc.Args["namespace"].(string), fc.Args["allServices"].(*bool), fc.Args["services"].([]*v1alpha1.ApplicationMappingService), fc.Args["dryRun"].(*bool))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *ApplicationMapping) graphql.Marshaler {
@@ -14966,6 +18936,50 @@ func (ec *executionContext) fieldContext_Mutation_enableApplication(ctx context.
 	return fc, nil
 }
 
+func (ec *executionContext) _Mutation_overloadApplication(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_overloadApplication(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().OverloadApplication(ctx, fc.Args["application"].(string), fc.Args["namespace"].(string), fc.Args["allServices"].(*bool), fc.Args["services"].([]*v1alpha1.ApplicationMappingService), fc.Args["dryRun"].(*bool))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ApplicationMapping) graphql.Marshaler {
+			return ec.marshalOApplicationMapping2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐApplicationMapping(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_overloadApplication(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ApplicationMapping(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_overloadApplication_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Mutation_disableApplication(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -14976,7 +18990,7 @@ func (ec *executionContext) _Mutation_disableApplication(ctx context.Context, fi
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Mutation().DisableApplication(ctx, fc.Args["application"].(string), fc.Args["namespace"].(string))
+			return ec.Resolvers.Mutation().DisableApplication(ctx, fc.Args["application"].(string), fc.Args["namespace"].(string), fc.Args["dryRun"].(*bool))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *ApplicationMapping) graphql.Marshaler {
@@ -15196,10 +19210,10 @@ func (ec *executionContext) _Mutation_createNamespace(ctx context.Context, field
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Mutation().CreateNamespace(ctx, fc.Args["name"].(string), fc.Args["labels"].(map[string]string))
+			return ec.Resolvers.Mutation().CreateNamespace(ctx, fc.Args["name"].(string), fc.Args["labels"].(map[string]string), fc.Args["dryRun"].(*bool))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v13.Namespace) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v14.Namespace) graphql.Marshaler {
 			return ec.marshalNNamespaceMutationOutput2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx, selections, v)
 		},
 		true,
@@ -15230,6 +19244,50 @@ func (ec *executionContext) fieldContext_Mutation_createNamespace(ctx context.Co
 	return fc, nil
 }
 
+func (ec *executionContext) _Mutation_updateNamespace(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_updateNamespace(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().UpdateNamespace(ctx, fc.Args["name"].(string), fc.Args["labels"].(map[string]string), fc.Args["dryRun"].(*bool))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v14.Namespace) graphql.Marshaler {
+			return ec.marshalNNamespaceMutationOutput2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_updateNamespace(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_NamespaceMutationOutput(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_updateNamespace_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Mutation_deleteNamespace(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -15240,10 +19298,10 @@ func (ec *executionContext) _Mutation_deleteNamespace(ctx context.Context, field
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Mutation().DeleteNamespace(ctx, fc.Args["name"].(string))
+			return ec.Resolvers.Mutation().DeleteNamespace(ctx, fc.Args["name"].(string), fc.Args["dryRun"].(*bool))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v13.Namespace) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v14.Namespace) graphql.Marshaler {
 			return ec.marshalONamespace2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx, selections, v)
 		},
 		true,
@@ -15274,6 +19332,138 @@ func (ec *executionContext) fieldContext_Mutation_deleteNamespace(ctx context.Co
 	return fc, nil
 }
 
+func (ec *executionContext) _Mutation_updateService(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_updateService(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().UpdateService(ctx, fc.Args["name"].(string), fc.Args["namespace"].(string), fc.Args["service"].(map[string]any), fc.Args["dryRun"].(*bool))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v14.Service) graphql.Marshaler {
+			return ec.marshalOService2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐService(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_updateService(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Service(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_updateService_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_deleteService(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_deleteService(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().DeleteService(ctx, fc.Args["name"].(string), fc.Args["namespace"].(string), fc.Args["dryRun"].(*bool))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v14.Service) graphql.Marshaler {
+			return ec.marshalOService2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐService(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_deleteService(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Service(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_deleteService_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_createResource(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_createResource(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().CreateResource(ctx, fc.Args["namespace"].(string), fc.Args["resource"].(map[string]any), fc.Args["dryRun"].(*bool))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return ec.marshalOJSON2map(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_createResource(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return nil, errors.New("field of type JSON does not have child fields")
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_createResource_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Mutation_createFunction(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -15284,7 +19474,7 @@ func (ec *executionContext) _Mutation_createFunction(ctx context.Context, field 
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Mutation().CreateFunction(ctx, fc.Args["name"].(string), fc.Args["namespace"].(string), fc.Args["params"].(FunctionMutationInput))
+			return ec.Resolvers.Mutation().CreateFunction(ctx, fc.Args["name"].(string), fc.Args["namespace"].(string), fc.Args["params"].(FunctionMutationInput), fc.Args["dryRun"].(*bool))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *v1alpha11.Function) graphql.Marshaler {
@@ -15318,6 +19508,50 @@ func (ec *executionContext) fieldContext_Mutation_createFunction(ctx context.Con
 	return fc, nil
 }
 
+func (ec *executionContext) _Mutation_updateFunction(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_updateFunction(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().UpdateFunction(ctx, fc.Args["name"].(string), fc.Args["namespace"].(string), fc.Args["params"].(FunctionMutationInput), fc.Args["dryRun"].(*bool))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v1alpha11.Function) graphql.Marshaler {
+			return ec.marshalOFunction2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋserverlessᚋv1alpha1ᚐFunction(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_updateFunction(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Function(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_updateFunction_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Mutation_deleteFunction(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -15328,7 +19562,7 @@ func (ec *executionContext) _Mutation_deleteFunction(ctx context.Context, field 
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Mutation().DeleteFunction(ctx, fc.Args["namespace"].(string), fc.Args["function"].(FunctionMetadataInput))
+			return ec.Resolvers.Mutation().DeleteFunction(ctx, fc.Args["namespace"].(string), fc.Args["function"].(FunctionMetadataInput), fc.Args["dryRun"].(*bool))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *FunctionMetadata) graphql.Marshaler {
@@ -15356,6 +19590,50 @@ func (ec *executionContext) fieldContext_Mutation_deleteFunction(ctx context.Con
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Mutation_deleteFunction_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_deleteManyFunctions(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_deleteManyFunctions(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().DeleteManyFunctions(ctx, fc.Args["namespace"].(string), fc.Args["functions"].([]FunctionMetadataInput), fc.Args["dryRun"].(*bool))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []FunctionMetadata) graphql.Marshaler {
+			return ec.marshalOFunctionMetadata2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐFunctionMetadataᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_deleteManyFunctions(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_FunctionMetadata(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_deleteManyFunctions_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -15582,7 +19860,7 @@ func (ec *executionContext) fieldContext_Mutation_connectApplication(ctx context
 	return fc, nil
 }
 
-func (ec *executionContext) _Namespace_name(ctx context.Context, field graphql.CollectedField, obj *v13.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _Namespace_name(ctx context.Context, field graphql.CollectedField, obj *v14.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -15605,7 +19883,7 @@ func (ec *executionContext) fieldContext_Namespace_name(_ context.Context, field
 	return graphql.NewScalarFieldContext("Namespace", field, false, false, "String")
 }
 
-func (ec *executionContext) _Namespace_labels(ctx context.Context, field graphql.CollectedField, obj *v13.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _Namespace_labels(ctx context.Context, field graphql.CollectedField, obj *v14.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -15628,7 +19906,7 @@ func (ec *executionContext) fieldContext_Namespace_labels(_ context.Context, fie
 	return graphql.NewScalarFieldContext("Namespace", field, true, true, "Labels")
 }
 
-func (ec *executionContext) _Namespace_status(ctx context.Context, field graphql.CollectedField, obj *v13.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _Namespace_status(ctx context.Context, field graphql.CollectedField, obj *v14.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -15651,7 +19929,7 @@ func (ec *executionContext) fieldContext_Namespace_status(_ context.Context, fie
 	return graphql.NewScalarFieldContext("Namespace", field, true, true, "String")
 }
 
-func (ec *executionContext) _Namespace_isSystemNamespace(ctx context.Context, field graphql.CollectedField, obj *v13.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _Namespace_isSystemNamespace(ctx context.Context, field graphql.CollectedField, obj *v14.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -15674,7 +19952,83 @@ func (ec *executionContext) fieldContext_Namespace_isSystemNamespace(_ context.C
 	return graphql.NewScalarFieldContext("Namespace", field, true, true, "Boolean")
 }
 
-func (ec *executionContext) _Namespace_applications(ctx context.Context, field graphql.CollectedField, obj *v13.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _Namespace_pods(ctx context.Context, field graphql.CollectedField, obj *v14.Namespace) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Namespace_pods(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Namespace().Pods(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v14.Pod) graphql.Marshaler {
+			return ec.marshalNPod2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐPodᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Namespace_pods(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Namespace",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Pod(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Namespace_deployments(ctx context.Context, field graphql.CollectedField, obj *v14.Namespace) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Namespace_deployments(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Namespace().Deployments(ctx, obj, fc.Args["excludeFunctions"].(*bool))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v13.Deployment) graphql.Marshaler {
+			return ec.marshalNDeployment2ᚕk8sᚗioᚋapiᚋappsᚋv1ᚐDeploymentᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Namespace_deployments(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Namespace",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Deployment(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Namespace_deployments_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Namespace_applications(ctx context.Context, field graphql.CollectedField, obj *v14.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -15819,7 +20173,7 @@ func (ec *executionContext) _NamespaceEdge_node(ctx context.Context, field graph
 			return obj.Node, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v13.Namespace) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v14.Namespace) graphql.Marshaler {
 			return ec.marshalNNamespaceListItem2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx, selections, v)
 		},
 		true,
@@ -15874,7 +20228,7 @@ func (ec *executionContext) _NamespaceEvent_namespace(ctx context.Context, field
 			return obj.Namespace, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v13.Namespace) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v14.Namespace) graphql.Marshaler {
 			return ec.marshalNNamespaceListItem2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx, selections, v)
 		},
 		true,
@@ -15894,7 +20248,7 @@ func (ec *executionContext) fieldContext_NamespaceEvent_namespace(_ context.Cont
 	return fc, nil
 }
 
-func (ec *executionContext) _NamespaceListItem_name(ctx context.Context, field graphql.CollectedField, obj *v13.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _NamespaceListItem_name(ctx context.Context, field graphql.CollectedField, obj *v14.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -15917,7 +20271,7 @@ func (ec *executionContext) fieldContext_NamespaceListItem_name(_ context.Contex
 	return graphql.NewScalarFieldContext("NamespaceListItem", field, false, false, "String")
 }
 
-func (ec *executionContext) _NamespaceListItem_labels(ctx context.Context, field graphql.CollectedField, obj *v13.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _NamespaceListItem_labels(ctx context.Context, field graphql.CollectedField, obj *v14.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -15940,7 +20294,7 @@ func (ec *executionContext) fieldContext_NamespaceListItem_labels(_ context.Cont
 	return graphql.NewScalarFieldContext("NamespaceListItem", field, true, true, "Labels")
 }
 
-func (ec *executionContext) _NamespaceListItem_status(ctx context.Context, field graphql.CollectedField, obj *v13.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _NamespaceListItem_status(ctx context.Context, field graphql.CollectedField, obj *v14.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -15963,7 +20317,7 @@ func (ec *executionContext) fieldContext_NamespaceListItem_status(_ context.Cont
 	return graphql.NewScalarFieldContext("NamespaceListItem", field, true, true, "String")
 }
 
-func (ec *executionContext) _NamespaceListItem_isSystemNamespace(ctx context.Context, field graphql.CollectedField, obj *v13.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _NamespaceListItem_isSystemNamespace(ctx context.Context, field graphql.CollectedField, obj *v14.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -15986,7 +20340,53 @@ func (ec *executionContext) fieldContext_NamespaceListItem_isSystemNamespace(_ c
 	return graphql.NewScalarFieldContext("NamespaceListItem", field, true, true, "Boolean")
 }
 
-func (ec *executionContext) _NamespaceListItem_applicationsCount(ctx context.Context, field graphql.CollectedField, obj *v13.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _NamespaceListItem_podsCount(ctx context.Context, field graphql.CollectedField, obj *v14.Namespace) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NamespaceListItem_podsCount(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.NamespaceListItem().PodsCount(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NamespaceListItem_podsCount(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NamespaceListItem", field, true, true, "Int")
+}
+
+func (ec *executionContext) _NamespaceListItem_healthyPodsCount(ctx context.Context, field graphql.CollectedField, obj *v14.Namespace) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NamespaceListItem_healthyPodsCount(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.NamespaceListItem().HealthyPodsCount(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NamespaceListItem_healthyPodsCount(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NamespaceListItem", field, true, true, "Int")
+}
+
+func (ec *executionContext) _NamespaceListItem_applicationsCount(ctx context.Context, field graphql.CollectedField, obj *v14.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -16009,7 +20409,7 @@ func (ec *executionContext) fieldContext_NamespaceListItem_applicationsCount(_ c
 	return graphql.NewScalarFieldContext("NamespaceListItem", field, true, true, "Int")
 }
 
-func (ec *executionContext) _NamespaceMutationOutput_name(ctx context.Context, field graphql.CollectedField, obj *v13.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _NamespaceMutationOutput_name(ctx context.Context, field graphql.CollectedField, obj *v14.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -16032,7 +20432,7 @@ func (ec *executionContext) fieldContext_NamespaceMutationOutput_name(_ context.
 	return graphql.NewScalarFieldContext("NamespaceMutationOutput", field, false, false, "String")
 }
 
-func (ec *executionContext) _NamespaceMutationOutput_labels(ctx context.Context, field graphql.CollectedField, obj *v13.Namespace) (ret graphql.Marshaler) {
+func (ec *executionContext) _NamespaceMutationOutput_labels(ctx context.Context, field graphql.CollectedField, obj *v14.Namespace) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -16053,6 +20453,199 @@ func (ec *executionContext) _NamespaceMutationOutput_labels(ctx context.Context,
 }
 func (ec *executionContext) fieldContext_NamespaceMutationOutput_labels(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("NamespaceMutationOutput", field, true, true, "Labels")
+}
+
+func (ec *executionContext) _NavigationNode_label(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.NavigationNode) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NavigationNode_label(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Label, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NavigationNode_label(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NavigationNode", field, false, false, "String")
+}
+
+func (ec *executionContext) _NavigationNode_navigationPath(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.NavigationNode) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NavigationNode_navigationPath(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.NavigationPath, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NavigationNode_navigationPath(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NavigationNode", field, false, false, "String")
+}
+
+func (ec *executionContext) _NavigationNode_viewUrl(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.NavigationNode) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NavigationNode_viewUrl(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ViewURL, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NavigationNode_viewUrl(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NavigationNode", field, false, false, "String")
+}
+
+func (ec *executionContext) _NavigationNode_showInNavigation(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.NavigationNode) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NavigationNode_showInNavigation(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.NavigationNode().ShowInNavigation(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NavigationNode_showInNavigation(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NavigationNode", field, true, true, "Boolean")
+}
+
+func (ec *executionContext) _NavigationNode_order(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.NavigationNode) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NavigationNode_order(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Order, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NavigationNode_order(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NavigationNode", field, false, false, "Int")
+}
+
+func (ec *executionContext) _NavigationNode_settings(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.NavigationNode) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NavigationNode_settings(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.NavigationNode().Settings(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return ec.marshalNSettings2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NavigationNode_settings(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NavigationNode", field, true, true, "Settings")
+}
+
+func (ec *executionContext) _NavigationNode_externalLink(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.NavigationNode) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NavigationNode_externalLink(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ExternalLink, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_NavigationNode_externalLink(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NavigationNode", field, false, false, "String")
+}
+
+func (ec *executionContext) _NavigationNode_requiredPermissions(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.NavigationNode) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NavigationNode_requiredPermissions(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.RequiredPermissions, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v1alpha12.RequiredPermission) graphql.Marshaler {
+			return ec.marshalNRequiredPermission2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋuiᚋv1alpha1ᚐRequiredPermissionᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_NavigationNode_requiredPermissions(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "NavigationNode",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_RequiredPermission(ctx, field)
+		},
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _PageInfo_hasNextPage(ctx context.Context, field graphql.CollectedField, obj *PageInfo) (ret graphql.Marshaler) {
@@ -16145,6 +20738,222 @@ func (ec *executionContext) _PageInfo_endCursor(ctx context.Context, field graph
 }
 func (ec *executionContext) fieldContext_PageInfo_endCursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("PageInfo", field, false, false, "String")
+}
+
+func (ec *executionContext) _Pod_name(ctx context.Context, field graphql.CollectedField, obj *v14.Pod) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Pod_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Pod_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Pod", field, false, false, "String")
+}
+
+func (ec *executionContext) _Pod_nodeName(ctx context.Context, field graphql.CollectedField, obj *v14.Pod) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Pod_nodeName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Pod().NodeName(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Pod_nodeName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Pod", field, true, true, "String")
+}
+
+func (ec *executionContext) _Pod_namespace(ctx context.Context, field graphql.CollectedField, obj *v14.Pod) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Pod_namespace(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Namespace, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Pod_namespace(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Pod", field, false, false, "String")
+}
+
+func (ec *executionContext) _Pod_restartCount(ctx context.Context, field graphql.CollectedField, obj *v14.Pod) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Pod_restartCount(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Pod().RestartCount(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Pod_restartCount(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Pod", field, true, true, "Int")
+}
+
+func (ec *executionContext) _Pod_creationTimestamp(ctx context.Context, field graphql.CollectedField, obj *v14.Pod) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Pod_creationTimestamp(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CreationTimestamp, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v v1.Time) graphql.Marshaler {
+			return ec.marshalNTimestamp2k8sᚗioᚋapimachineryᚋpkgᚋapisᚋmetaᚋv1ᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Pod_creationTimestamp(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Pod", field, false, false, "Timestamp")
+}
+
+func (ec *executionContext) _Pod_labels(ctx context.Context, field graphql.CollectedField, obj *v14.Pod) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Pod_labels(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Pod().Labels(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]string) graphql.Marshaler {
+			return ec.marshalNLabels2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Pod_labels(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Pod", field, true, true, "Labels")
+}
+
+func (ec *executionContext) _Pod_status(ctx context.Context, field graphql.CollectedField, obj *v14.Pod) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Pod_status(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Pod().Status(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v PodStatusType) graphql.Marshaler {
+			return ec.marshalNPodStatusType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐPodStatusType(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Pod_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Pod", field, true, true, "PodStatusType")
+}
+
+func (ec *executionContext) _Pod_containerStates(ctx context.Context, field graphql.CollectedField, obj *v14.Pod) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Pod_containerStates(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Pod().ContainerStates(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []ContainerState) graphql.Marshaler {
+			return ec.marshalNContainerState2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐContainerStateᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Pod_containerStates(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Pod",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ContainerState(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Pod_json(ctx context.Context, field graphql.CollectedField, obj *v14.Pod) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Pod_json(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Pod().JSON(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return ec.marshalNJSON2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Pod_json(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Pod", field, true, true, "JSON")
 }
 
 func (ec *executionContext) _Query_application(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
@@ -16317,6 +21126,50 @@ func (ec *executionContext) fieldContext_Query_eventActivations(ctx context.Cont
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Query_eventActivations_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_connectorService(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_connectorService(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().ConnectorService(ctx, fc.Args["application"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ConnectorService) graphql.Marshaler {
+			return ec.marshalNConnectorService2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectorService(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_connectorService(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ConnectorService(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_connectorService_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -16820,7 +21673,7 @@ func (ec *executionContext) _Query_serviceBindingUsage(ctx context.Context, fiel
 			return ec.Resolvers.Query().ServiceBindingUsage(ctx, fc.Args["name"].(string), fc.Args["namespace"].(string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v1alpha12.ServiceBindingUsage) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v1alpha13.ServiceBindingUsage) graphql.Marshaler {
 			return ec.marshalOServiceBindingUsage2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐServiceBindingUsage(ctx, selections, v)
 		},
 		true,
@@ -16864,7 +21717,7 @@ func (ec *executionContext) _Query_serviceBindingUsages(ctx context.Context, fie
 			return ec.Resolvers.Query().ServiceBindingUsages(ctx, fc.Args["namespace"].(string), fc.Args["resourceKind"].(*string), fc.Args["resourceName"].(*string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []v1alpha12.ServiceBindingUsage) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v []v1alpha13.ServiceBindingUsage) graphql.Marshaler {
 			return ec.marshalNServiceBindingUsage2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐServiceBindingUsageᚄ(ctx, selections, v)
 		},
 		true,
@@ -16952,7 +21805,7 @@ func (ec *executionContext) _Query_namespace(ctx context.Context, field graphql.
 			return ec.Resolvers.Query().Namespace(ctx, fc.Args["name"].(string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v13.Namespace) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v14.Namespace) graphql.Marshaler {
 			return ec.marshalONamespace2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx, selections, v)
 		},
 		true,
@@ -16996,7 +21849,7 @@ func (ec *executionContext) _Query_namespaces(ctx context.Context, field graphql
 			return ec.Resolvers.Query().Namespaces(ctx, fc.Args["withSystemNamespaces"].(*bool), fc.Args["withInactiveStatus"].(*bool))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []v13.Namespace) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v []v14.Namespace) graphql.Marshaler {
 			return ec.marshalNNamespaceListItem2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespaceᚄ(ctx, selections, v)
 		},
 		true,
@@ -17065,6 +21918,366 @@ func (ec *executionContext) fieldContext_Query_namespacesConnection(ctx context.
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Query_namespacesConnection_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_resourceQuotas(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_resourceQuotas(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().ResourceQuotas(ctx, fc.Args["namespace"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v14.ResourceQuota) graphql.Marshaler {
+			return ec.marshalNResourceQuota2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐResourceQuotaᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_resourceQuotas(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ResourceQuota(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_resourceQuotas_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_limitRanges(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_limitRanges(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().LimitRanges(ctx, fc.Args["namespace"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v14.LimitRange) graphql.Marshaler {
+			return ec.marshalNLimitRange2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐLimitRangeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_limitRanges(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_LimitRange(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_limitRanges_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_service(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_service(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().Service(ctx, fc.Args["name"].(string), fc.Args["namespace"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v14.Service) graphql.Marshaler {
+			return ec.marshalOService2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐService(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Query_service(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Service(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_service_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_services(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_services(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().Services(ctx, fc.Args["namespace"].(string), fc.Args["excludedLabels"].([]string), fc.Args["first"].(*int), fc.Args["offset"].(*int))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v14.Service) graphql.Marshaler {
+			return ec.marshalNService2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐServiceᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_services(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Service(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_services_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_versionInfo(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_versionInfo(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Query().VersionInfo(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *VersionInfo) graphql.Marshaler {
+			return ec.marshalNVersionInfo2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐVersionInfo(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_versionInfo(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_VersionInfo(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_selfSubjectRules(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_selfSubjectRules(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().SelfSubjectRules(ctx, fc.Args["namespace"].(*string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v15.ResourceRule) graphql.Marshaler {
+			return ec.marshalNResourceRule2ᚕk8sᚗioᚋapiᚋauthorizationᚋv1ᚐResourceRuleᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_selfSubjectRules(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ResourceRule(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_selfSubjectRules_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_backendModules(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_backendModules(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Query().BackendModules(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []BackendModule) graphql.Marshaler {
+			return ec.marshalNBackendModule2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐBackendModuleᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_backendModules(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_BackendModule(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_clusterMicroFrontends(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_clusterMicroFrontends(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Query().ClusterMicroFrontends(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v1alpha12.ClusterMicroFrontend) graphql.Marshaler {
+			return ec.marshalNClusterMicroFrontend2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋuiᚋv1alpha1ᚐClusterMicroFrontendᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_clusterMicroFrontends(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ClusterMicroFrontend(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_microFrontends(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_microFrontends(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().MicroFrontends(ctx, fc.Args["namespace"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v1alpha12.MicroFrontend) graphql.Marshaler {
+			return ec.marshalNMicroFrontend2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋuiᚋv1alpha1ᚐMicroFrontendᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_microFrontends(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_MicroFrontend(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_microFrontends_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -17587,6 +22800,387 @@ func (ec *executionContext) fieldContext_Query___schema(_ context.Context, field
 	return fc, nil
 }
 
+func (ec *executionContext) _RequiredPermission_verbs(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.RequiredPermission) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RequiredPermission_verbs(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Verbs, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RequiredPermission_verbs(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RequiredPermission", field, false, false, "String")
+}
+
+func (ec *executionContext) _RequiredPermission_apiGroup(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.RequiredPermission) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RequiredPermission_apiGroup(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.APIGroup, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RequiredPermission_apiGroup(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RequiredPermission", field, false, false, "String")
+}
+
+func (ec *executionContext) _RequiredPermission_resource(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.RequiredPermission) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RequiredPermission_resource(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Resource, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RequiredPermission_resource(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RequiredPermission", field, false, false, "String")
+}
+
+func (ec *executionContext) _ResourceLimits_memory(ctx context.Context, field graphql.CollectedField, obj *ResourceLimits) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ResourceLimits_memory(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Memory, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ResourceLimits_memory(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ResourceLimits", field, false, false, "String")
+}
+
+func (ec *executionContext) _ResourceLimits_cpu(ctx context.Context, field graphql.CollectedField, obj *ResourceLimits) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ResourceLimits_cpu(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CPU, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ResourceLimits_cpu(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ResourceLimits", field, false, false, "String")
+}
+
+func (ec *executionContext) _ResourceQuota_name(ctx context.Context, field graphql.CollectedField, obj *v14.ResourceQuota) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ResourceQuota_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ResourceQuota_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ResourceQuota", field, false, false, "String")
+}
+
+func (ec *executionContext) _ResourceQuota_spec(ctx context.Context, field graphql.CollectedField, obj *v14.ResourceQuota) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ResourceQuota_spec(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Spec, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v v14.ResourceQuotaSpec) graphql.Marshaler {
+			return ec.marshalNResourceQuotaSpec2k8sᚗioᚋapiᚋcoreᚋv1ᚐResourceQuotaSpec(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ResourceQuota_spec(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ResourceQuota",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ResourceQuotaSpec(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ResourceQuota_json(ctx context.Context, field graphql.CollectedField, obj *v14.ResourceQuota) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ResourceQuota_json(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ResourceQuota().JSON(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return ec.marshalNJSON2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ResourceQuota_json(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ResourceQuota", field, true, true, "JSON")
+}
+
+func (ec *executionContext) _ResourceQuotaHard_limits(ctx context.Context, field graphql.CollectedField, obj *ResourceQuotaHard) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ResourceQuotaHard_limits(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Limits, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ResourceLimits) graphql.Marshaler {
+			return ec.marshalNResourceLimits2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐResourceLimits(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ResourceQuotaHard_limits(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ResourceQuotaHard",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ResourceLimits(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ResourceQuotaHard_requests(ctx context.Context, field graphql.CollectedField, obj *ResourceQuotaHard) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ResourceQuotaHard_requests(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Requests, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ResourceLimits) graphql.Marshaler {
+			return ec.marshalNResourceLimits2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐResourceLimits(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ResourceQuotaHard_requests(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ResourceQuotaHard",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ResourceLimits(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ResourceQuotaHard_pods(ctx context.Context, field graphql.CollectedField, obj *ResourceQuotaHard) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ResourceQuotaHard_pods(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Pods, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ResourceQuotaHard_pods(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ResourceQuotaHard", field, false, false, "String")
+}
+
+func (ec *executionContext) _ResourceQuotaSpec_hard(ctx context.Context, field graphql.CollectedField, obj *v14.ResourceQuotaSpec) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ResourceQuotaSpec_hard(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ResourceQuotaSpec().Hard(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ResourceQuotaHard) graphql.Marshaler {
+			return ec.marshalNResourceQuotaHard2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐResourceQuotaHard(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ResourceQuotaSpec_hard(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ResourceQuotaSpec",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ResourceQuotaHard(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ResourceRule_verbs(ctx context.Context, field graphql.CollectedField, obj *v15.ResourceRule) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ResourceRule_verbs(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Verbs, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalOString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ResourceRule_verbs(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ResourceRule", field, false, false, "String")
+}
+
+func (ec *executionContext) _ResourceRule_apiGroups(ctx context.Context, field graphql.CollectedField, obj *v15.ResourceRule) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ResourceRule_apiGroups(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.APIGroups, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalOString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ResourceRule_apiGroups(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ResourceRule", field, false, false, "String")
+}
+
+func (ec *executionContext) _ResourceRule_resources(ctx context.Context, field graphql.CollectedField, obj *v15.ResourceRule) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ResourceRule_resources(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Resources, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalOString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ResourceRule_resources(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ResourceRule", field, false, false, "String")
+}
+
 func (ec *executionContext) _ResourceValues_memory(ctx context.Context, field graphql.CollectedField, obj *ResourceValues) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -17633,7 +23227,7 @@ func (ec *executionContext) fieldContext_ResourceValues_cpu(_ context.Context, f
 	return graphql.NewScalarFieldContext("ResourceValues", field, false, false, "String")
 }
 
-func (ec *executionContext) _Secret_name(ctx context.Context, field graphql.CollectedField, obj *v13.Secret) (ret graphql.Marshaler) {
+func (ec *executionContext) _Secret_name(ctx context.Context, field graphql.CollectedField, obj *v14.Secret) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -17656,7 +23250,7 @@ func (ec *executionContext) fieldContext_Secret_name(_ context.Context, field gr
 	return graphql.NewScalarFieldContext("Secret", field, false, false, "String")
 }
 
-func (ec *executionContext) _Secret_namespace(ctx context.Context, field graphql.CollectedField, obj *v13.Secret) (ret graphql.Marshaler) {
+func (ec *executionContext) _Secret_namespace(ctx context.Context, field graphql.CollectedField, obj *v14.Secret) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -17679,7 +23273,7 @@ func (ec *executionContext) fieldContext_Secret_namespace(_ context.Context, fie
 	return graphql.NewScalarFieldContext("Secret", field, false, false, "String")
 }
 
-func (ec *executionContext) _Secret_data(ctx context.Context, field graphql.CollectedField, obj *v13.Secret) (ret graphql.Marshaler) {
+func (ec *executionContext) _Secret_data(ctx context.Context, field graphql.CollectedField, obj *v14.Secret) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -17702,7 +23296,7 @@ func (ec *executionContext) fieldContext_Secret_data(_ context.Context, field gr
 	return graphql.NewScalarFieldContext("Secret", field, true, true, "JSON")
 }
 
-func (ec *executionContext) _Secret_type(ctx context.Context, field graphql.CollectedField, obj *v13.Secret) (ret graphql.Marshaler) {
+func (ec *executionContext) _Secret_type(ctx context.Context, field graphql.CollectedField, obj *v14.Secret) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -17725,7 +23319,7 @@ func (ec *executionContext) fieldContext_Secret_type(_ context.Context, field gr
 	return graphql.NewScalarFieldContext("Secret", field, true, true, "String")
 }
 
-func (ec *executionContext) _Secret_creationTime(ctx context.Context, field graphql.CollectedField, obj *v13.Secret) (ret graphql.Marshaler) {
+func (ec *executionContext) _Secret_creationTime(ctx context.Context, field graphql.CollectedField, obj *v14.Secret) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -17748,7 +23342,7 @@ func (ec *executionContext) fieldContext_Secret_creationTime(_ context.Context, 
 	return graphql.NewScalarFieldContext("Secret", field, false, false, "Timestamp")
 }
 
-func (ec *executionContext) _Secret_labels(ctx context.Context, field graphql.CollectedField, obj *v13.Secret) (ret graphql.Marshaler) {
+func (ec *executionContext) _Secret_labels(ctx context.Context, field graphql.CollectedField, obj *v14.Secret) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -17771,7 +23365,7 @@ func (ec *executionContext) fieldContext_Secret_labels(_ context.Context, field 
 	return graphql.NewScalarFieldContext("Secret", field, true, true, "JSON")
 }
 
-func (ec *executionContext) _Secret_annotations(ctx context.Context, field graphql.CollectedField, obj *v13.Secret) (ret graphql.Marshaler) {
+func (ec *executionContext) _Secret_annotations(ctx context.Context, field graphql.CollectedField, obj *v14.Secret) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -17794,7 +23388,7 @@ func (ec *executionContext) fieldContext_Secret_annotations(_ context.Context, f
 	return graphql.NewScalarFieldContext("Secret", field, true, true, "JSON")
 }
 
-func (ec *executionContext) _Secret_json(ctx context.Context, field graphql.CollectedField, obj *v13.Secret) (ret graphql.Marshaler) {
+func (ec *executionContext) _Secret_json(ctx context.Context, field graphql.CollectedField, obj *v14.Secret) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -17815,6 +23409,208 @@ func (ec *executionContext) _Secret_json(ctx context.Context, field graphql.Coll
 }
 func (ec *executionContext) fieldContext_Secret_json(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Secret", field, true, true, "JSON")
+}
+
+func (ec *executionContext) _Service_name(ctx context.Context, field graphql.CollectedField, obj *v14.Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Service_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Service", field, false, false, "String")
+}
+
+func (ec *executionContext) _Service_clusterIP(ctx context.Context, field graphql.CollectedField, obj *v14.Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_clusterIP(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Service().ClusterIP(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Service_clusterIP(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Service", field, true, true, "String")
+}
+
+func (ec *executionContext) _Service_creationTimestamp(ctx context.Context, field graphql.CollectedField, obj *v14.Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_creationTimestamp(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CreationTimestamp, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v v1.Time) graphql.Marshaler {
+			return ec.marshalNTimestamp2k8sᚗioᚋapimachineryᚋpkgᚋapisᚋmetaᚋv1ᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Service_creationTimestamp(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Service", field, false, false, "Timestamp")
+}
+
+func (ec *executionContext) _Service_labels(ctx context.Context, field graphql.CollectedField, obj *v14.Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_labels(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Service().Labels(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]string) graphql.Marshaler {
+			return ec.marshalNLabels2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Service_labels(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Service", field, true, true, "Labels")
+}
+
+func (ec *executionContext) _Service_ports(ctx context.Context, field graphql.CollectedField, obj *v14.Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_ports(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Service().Ports(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []v14.ServicePort) graphql.Marshaler {
+			return ec.marshalNServicePort2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐServicePortᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Service_ports(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Service",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServicePort(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Service_status(ctx context.Context, field graphql.CollectedField, obj *v14.Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_status(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Status, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v v14.ServiceStatus) graphql.Marshaler {
+			return ec.marshalNServiceStatus2k8sᚗioᚋapiᚋcoreᚋv1ᚐServiceStatus(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Service_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Service",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceStatus(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Service_json(ctx context.Context, field graphql.CollectedField, obj *v14.Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_json(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Service().JSON(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v map[string]any) graphql.Marshaler {
+			return ec.marshalNJSON2map(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Service_json(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Service", field, true, true, "JSON")
+}
+
+func (ec *executionContext) _Service_UID(ctx context.Context, field graphql.CollectedField, obj *v14.Service) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Service_UID(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Service().UID(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Service_UID(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Service", field, true, true, "String")
 }
 
 func (ec *executionContext) _ServiceBinding_name(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceBinding) (ret graphql.Marshaler) {
@@ -17898,7 +23694,7 @@ func (ec *executionContext) _ServiceBinding_secret(ctx context.Context, field gr
 			return ec.Resolvers.ServiceBinding().Secret(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v13.Secret) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v14.Secret) graphql.Marshaler {
 			return ec.marshalOSecret2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐSecret(ctx, selections, v)
 		},
 		true,
@@ -18097,7 +23893,7 @@ func (ec *executionContext) fieldContext_ServiceBindingStatus_message(_ context.
 	return graphql.NewScalarFieldContext("ServiceBindingStatus", field, false, false, "String")
 }
 
-func (ec *executionContext) _ServiceBindingUsage_name(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.ServiceBindingUsage) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceBindingUsage_name(ctx context.Context, field graphql.CollectedField, obj *v1alpha13.ServiceBindingUsage) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -18120,7 +23916,7 @@ func (ec *executionContext) fieldContext_ServiceBindingUsage_name(_ context.Cont
 	return graphql.NewScalarFieldContext("ServiceBindingUsage", field, false, false, "String")
 }
 
-func (ec *executionContext) _ServiceBindingUsage_namespace(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.ServiceBindingUsage) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceBindingUsage_namespace(ctx context.Context, field graphql.CollectedField, obj *v1alpha13.ServiceBindingUsage) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -18143,7 +23939,7 @@ func (ec *executionContext) fieldContext_ServiceBindingUsage_namespace(_ context
 	return graphql.NewScalarFieldContext("ServiceBindingUsage", field, false, false, "String")
 }
 
-func (ec *executionContext) _ServiceBindingUsage_serviceBinding(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.ServiceBindingUsage) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceBindingUsage_serviceBinding(ctx context.Context, field graphql.CollectedField, obj *v1alpha13.ServiceBindingUsage) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -18175,7 +23971,7 @@ func (ec *executionContext) fieldContext_ServiceBindingUsage_serviceBinding(_ co
 	return fc, nil
 }
 
-func (ec *executionContext) _ServiceBindingUsage_usedBy(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.ServiceBindingUsage) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceBindingUsage_usedBy(ctx context.Context, field graphql.CollectedField, obj *v1alpha13.ServiceBindingUsage) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -18187,7 +23983,7 @@ func (ec *executionContext) _ServiceBindingUsage_usedBy(ctx context.Context, fie
 			return ec.Resolvers.ServiceBindingUsage().UsedBy(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v1alpha12.LocalReferenceByKindAndName) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v1alpha13.LocalReferenceByKindAndName) graphql.Marshaler {
 			return ec.marshalNLocalObjectReference2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐLocalReferenceByKindAndName(ctx, selections, v)
 		},
 		true,
@@ -18207,7 +24003,7 @@ func (ec *executionContext) fieldContext_ServiceBindingUsage_usedBy(_ context.Co
 	return fc, nil
 }
 
-func (ec *executionContext) _ServiceBindingUsage_parameters(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.ServiceBindingUsage) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceBindingUsage_parameters(ctx context.Context, field graphql.CollectedField, obj *v1alpha13.ServiceBindingUsage) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -18219,7 +24015,7 @@ func (ec *executionContext) _ServiceBindingUsage_parameters(ctx context.Context,
 			return ec.Resolvers.ServiceBindingUsage().Parameters(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v1alpha12.Parameters) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v1alpha13.Parameters) graphql.Marshaler {
 			return ec.marshalOServiceBindingUsageParameters2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐParameters(ctx, selections, v)
 		},
 		true,
@@ -18239,7 +24035,7 @@ func (ec *executionContext) fieldContext_ServiceBindingUsage_parameters(_ contex
 	return fc, nil
 }
 
-func (ec *executionContext) _ServiceBindingUsage_status(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.ServiceBindingUsage) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceBindingUsage_status(ctx context.Context, field graphql.CollectedField, obj *v1alpha13.ServiceBindingUsage) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -18271,7 +24067,7 @@ func (ec *executionContext) fieldContext_ServiceBindingUsage_status(_ context.Co
 	return fc, nil
 }
 
-func (ec *executionContext) _ServiceBindingUsageParameters_envPrefix(ctx context.Context, field graphql.CollectedField, obj *v1alpha12.Parameters) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServiceBindingUsageParameters_envPrefix(ctx context.Context, field graphql.CollectedField, obj *v1alpha13.Parameters) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -18283,7 +24079,7 @@ func (ec *executionContext) _ServiceBindingUsageParameters_envPrefix(ctx context
 			return obj.EnvPrefix, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v1alpha12.EnvPrefix) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v1alpha13.EnvPrefix) graphql.Marshaler {
 			return ec.marshalOEnvPrefix2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐEnvPrefix(ctx, selections, v)
 		},
 		true,
@@ -19249,6 +25045,61 @@ func (ec *executionContext) fieldContext_ServiceClass_assetGroup(_ context.Conte
 	return fc, nil
 }
 
+func (ec *executionContext) _ServiceEvent_type(ctx context.Context, field graphql.CollectedField, obj *ServiceEvent) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceEvent_type(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Type, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v k8s.EventType) graphql.Marshaler {
+			return ec.marshalNSubscriptionEventType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚐEventType(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceEvent_type(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceEvent", field, false, false, "SubscriptionEventType")
+}
+
+func (ec *executionContext) _ServiceEvent_service(ctx context.Context, field graphql.CollectedField, obj *ServiceEvent) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceEvent_service(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Service, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *v14.Service) graphql.Marshaler {
+			return ec.marshalNService2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐService(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceEvent_service(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceEvent",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Service(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _ServiceInstance_name(ctx context.Context, field graphql.CollectedField, obj *v1beta11.ServiceInstance) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -19655,7 +25506,7 @@ func (ec *executionContext) _ServiceInstance_serviceBindingUsages(ctx context.Co
 			return ec.Resolvers.ServiceInstance().ServiceBindingUsages(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []v1alpha12.ServiceBindingUsage) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v []v1alpha13.ServiceBindingUsage) graphql.Marshaler {
 			return ec.marshalOServiceBindingUsage2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐServiceBindingUsageᚄ(ctx, selections, v)
 		},
 		true,
@@ -20258,7 +26109,154 @@ func (ec *executionContext) fieldContext_ServicePlan_assetGroup(_ context.Contex
 	return fc, nil
 }
 
-func (ec *executionContext) _Subscriber_ref(ctx context.Context, field graphql.CollectedField, obj *v14.Destination) (ret graphql.Marshaler) {
+func (ec *executionContext) _ServicePort_name(ctx context.Context, field graphql.CollectedField, obj *v14.ServicePort) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServicePort_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServicePort_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServicePort", field, false, false, "String")
+}
+
+func (ec *executionContext) _ServicePort_serviceProtocol(ctx context.Context, field graphql.CollectedField, obj *v14.ServicePort) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServicePort_serviceProtocol(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServicePort().ServiceProtocol(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v ServiceProtocol) graphql.Marshaler {
+			return ec.marshalNServiceProtocol2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceProtocol(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServicePort_serviceProtocol(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServicePort", field, true, true, "ServiceProtocol")
+}
+
+func (ec *executionContext) _ServicePort_port(ctx context.Context, field graphql.CollectedField, obj *v14.ServicePort) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServicePort_port(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Port, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int32) graphql.Marshaler {
+			return ec.marshalNInt2int32(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServicePort_port(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServicePort", field, false, false, "Int")
+}
+
+func (ec *executionContext) _ServicePort_nodePort(ctx context.Context, field graphql.CollectedField, obj *v14.ServicePort) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServicePort_nodePort(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.NodePort, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int32) graphql.Marshaler {
+			return ec.marshalNInt2int32(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServicePort_nodePort(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServicePort", field, false, false, "Int")
+}
+
+func (ec *executionContext) _ServicePort_targetPort(ctx context.Context, field graphql.CollectedField, obj *v14.ServicePort) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServicePort_targetPort(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ServicePort().TargetPort(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServicePort_targetPort(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServicePort", field, true, true, "Int")
+}
+
+func (ec *executionContext) _ServiceStatus_loadBalancer(ctx context.Context, field graphql.CollectedField, obj *v14.ServiceStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceStatus_loadBalancer(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.LoadBalancer, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v v14.LoadBalancerStatus) graphql.Marshaler {
+			return ec.marshalNLoadBalancerStatus2k8sᚗioᚋapiᚋcoreᚋv1ᚐLoadBalancerStatus(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceStatus_loadBalancer(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceStatus",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_LoadBalancerStatus(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Subscriber_ref(ctx context.Context, field graphql.CollectedField, obj *v16.Destination) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -20270,7 +26268,7 @@ func (ec *executionContext) _Subscriber_ref(ctx context.Context, field graphql.C
 			return obj.Ref, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v14.KReference) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v16.KReference) graphql.Marshaler {
 			return ec.marshalOSubscriberRef2ᚖknativeᚗdevᚋpkgᚋapisᚋduckᚋv1ᚐKReference(ctx, selections, v)
 		},
 		true,
@@ -20290,7 +26288,7 @@ func (ec *executionContext) fieldContext_Subscriber_ref(_ context.Context, field
 	return fc, nil
 }
 
-func (ec *executionContext) _Subscriber_uri(ctx context.Context, field graphql.CollectedField, obj *v14.Destination) (ret graphql.Marshaler) {
+func (ec *executionContext) _Subscriber_uri(ctx context.Context, field graphql.CollectedField, obj *v16.Destination) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -20313,7 +26311,7 @@ func (ec *executionContext) fieldContext_Subscriber_uri(_ context.Context, field
 	return graphql.NewScalarFieldContext("Subscriber", field, true, true, "URI")
 }
 
-func (ec *executionContext) _SubscriberRef_apiVersion(ctx context.Context, field graphql.CollectedField, obj *v14.KReference) (ret graphql.Marshaler) {
+func (ec *executionContext) _SubscriberRef_apiVersion(ctx context.Context, field graphql.CollectedField, obj *v16.KReference) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -20336,7 +26334,7 @@ func (ec *executionContext) fieldContext_SubscriberRef_apiVersion(_ context.Cont
 	return graphql.NewScalarFieldContext("SubscriberRef", field, false, false, "String")
 }
 
-func (ec *executionContext) _SubscriberRef_kind(ctx context.Context, field graphql.CollectedField, obj *v14.KReference) (ret graphql.Marshaler) {
+func (ec *executionContext) _SubscriberRef_kind(ctx context.Context, field graphql.CollectedField, obj *v16.KReference) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -20359,7 +26357,7 @@ func (ec *executionContext) fieldContext_SubscriberRef_kind(_ context.Context, f
 	return graphql.NewScalarFieldContext("SubscriberRef", field, false, false, "String")
 }
 
-func (ec *executionContext) _SubscriberRef_name(ctx context.Context, field graphql.CollectedField, obj *v14.KReference) (ret graphql.Marshaler) {
+func (ec *executionContext) _SubscriberRef_name(ctx context.Context, field graphql.CollectedField, obj *v16.KReference) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -20382,7 +26380,7 @@ func (ec *executionContext) fieldContext_SubscriberRef_name(_ context.Context, f
 	return graphql.NewScalarFieldContext("SubscriberRef", field, false, false, "String")
 }
 
-func (ec *executionContext) _SubscriberRef_namespace(ctx context.Context, field graphql.CollectedField, obj *v14.KReference) (ret graphql.Marshaler) {
+func (ec *executionContext) _SubscriberRef_namespace(ctx context.Context, field graphql.CollectedField, obj *v16.KReference) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -20639,6 +26637,94 @@ func (ec *executionContext) fieldContext_Subscription_namespaceEvent(ctx context
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Subscription_namespaceEvent_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Subscription_serviceEvent(ctx context.Context, field graphql.CollectedField) (ret func(ctx context.Context) graphql.Marshaler) {
+	return graphql.ResolveFieldStream(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Subscription_serviceEvent(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Subscription().ServiceEvent(ctx, fc.Args["namespace"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ServiceEvent) graphql.Marshaler {
+			return ec.marshalNServiceEvent2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceEvent(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Subscription_serviceEvent(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Subscription",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceEvent(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Subscription_serviceEvent_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Subscription_functionEvent(ctx context.Context, field graphql.CollectedField) (ret func(ctx context.Context) graphql.Marshaler) {
+	return graphql.ResolveFieldStream(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Subscription_functionEvent(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Subscription().FunctionEvent(ctx, fc.Args["namespace"].(string), fc.Args["functionName"].(*string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *FunctionEvent) graphql.Marshaler {
+			return ec.marshalNFunctionEvent2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐFunctionEvent(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Subscription_functionEvent(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Subscription",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_FunctionEvent(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Subscription_functionEvent_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -20945,7 +27031,7 @@ func (ec *executionContext) _Trigger_subscriber(ctx context.Context, field graph
 			return ec.Resolvers.Trigger().Subscriber(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *v14.Destination) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v *v16.Destination) graphql.Marshaler {
 			return ec.marshalNSubscriber2ᚖknativeᚗdevᚋpkgᚋapisᚋduckᚋv1ᚐDestination(ctx, selections, v)
 		},
 		true,
@@ -21321,7 +27407,7 @@ func (ec *executionContext) _TriggerSpec_subscriber(ctx context.Context, field g
 			return obj.Subscriber, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v v14.Destination) graphql.Marshaler {
+		func(ctx context.Context, selections ast.SelectionSet, v v16.Destination) graphql.Marshaler {
 			return ec.marshalNSubscriber2knativeᚗdevᚋpkgᚋapisᚋduckᚋv1ᚐDestination(ctx, selections, v)
 		},
 		true,
@@ -21385,6 +27471,29 @@ func (ec *executionContext) _TriggerStatus_status(ctx context.Context, field gra
 }
 func (ec *executionContext) fieldContext_TriggerStatus_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("TriggerStatus", field, true, true, "TriggerStatusType")
+}
+
+func (ec *executionContext) _VersionInfo_kymaVersion(ctx context.Context, field graphql.CollectedField, obj *VersionInfo) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_VersionInfo_kymaVersion(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.KymaVersion, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_VersionInfo_kymaVersion(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("VersionInfo", field, false, false, "String")
 }
 
 func (ec *executionContext) ___Directive_name(ctx context.Context, field graphql.CollectedField, obj *introspection.Directive) (ret graphql.Marshaler) {
@@ -23492,6 +29601,111 @@ func UnmarshalOwnerReferenceInput(ctx context.Context, raw any) (v1.OwnerReferen
 	return out, err
 }
 
+func (ec *executionContext) unmarshalInputResourceAttributes(ctx context.Context, obj any) (ResourceAttributes, error) {
+	var it ResourceAttributes
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	if _, present := asMap["subresource"]; !present {
+		asMap["subresource"] = ""
+	}
+	if _, present := asMap["isChildResolver"]; !present {
+		asMap["isChildResolver"] = false
+	}
+
+	fieldsInOrder := [...]string{"verb", "apiGroup", "apiVersion", "resource", "resourceArg", "subresource", "nameArg", "namespaceArg", "isChildResolver"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "verb":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("verb"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Verb = data
+		case "apiGroup":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("apiGroup"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.APIGroup = data
+		case "apiVersion":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("apiVersion"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.APIVersion = data
+		case "resource":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("resource"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Resource = data
+		case "resourceArg":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("resourceArg"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ResourceArg = data
+		case "subresource":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("subresource"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Subresource = data
+		case "nameArg":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("nameArg"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.NameArg = data
+		case "namespaceArg":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("namespaceArg"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.NamespaceArg = data
+		case "isChildResolver":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("isChildResolver"))
+			data, err := ec.unmarshalNBoolean2bool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.IsChildResolver = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalResourceAttributes unmarshals raw into the ResourceAttributes input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalResourceAttributes(ctx context.Context, raw any) (ResourceAttributes, error) {
+	var out ResourceAttributes
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "ResourceAttributes", raw, &out)
+	return out, err
+}
+
 func (ec *executionContext) unmarshalInputResourceValuesInput(ctx context.Context, obj any) (ResourceValuesInput, error) {
 	var it ResourceValuesInput
 	if obj == nil {
@@ -24580,6 +30794,39 @@ func (ec *executionContext) _AssetStatus(ctx context.Context, sel ast.SelectionS
 	return out
 }
 
+var backendModuleImplementors = []string{"BackendModule"}
+
+func (ec *executionContext) _BackendModule(ctx context.Context, sel ast.SelectionSet, obj *BackendModule) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, backendModuleImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("BackendModule")
+		case "name":
+			out.Values[i] = ec._BackendModule_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var brokerImplementors = []string{"Broker"}
 
 func (ec *executionContext) _Broker(ctx context.Context, sel ast.SelectionSet, obj *v11.Broker) graphql.Marshaler {
@@ -24897,6 +31144,69 @@ func (ec *executionContext) _ClusterAssetGroup(ctx context.Context, sel ast.Sele
 			out.Values[i] = ec._ClusterAssetGroup_status(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				atomic.AddUint32(&out.Invalids, 1)
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var clusterMicroFrontendImplementors = []string{"ClusterMicroFrontend"}
+
+func (ec *executionContext) _ClusterMicroFrontend(ctx context.Context, sel ast.SelectionSet, obj *v1alpha12.ClusterMicroFrontend) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, clusterMicroFrontendImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ClusterMicroFrontend")
+		case "name":
+			out.Values[i] = ec._ClusterMicroFrontend_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "version":
+			out.Values[i] = ec._ClusterMicroFrontend_version(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "category":
+			out.Values[i] = ec._ClusterMicroFrontend_category(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "viewBaseUrl":
+			out.Values[i] = ec._ClusterMicroFrontend_viewBaseUrl(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "placement":
+			out.Values[i] = ec._ClusterMicroFrontend_placement(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "preloadUrl":
+			out.Values[i] = ec._ClusterMicroFrontend_preloadUrl(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "navigationNodes":
+			out.Values[i] = ec._ClusterMicroFrontend_navigationNodes(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
 			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
@@ -25359,6 +31669,120 @@ func (ec *executionContext) _ConnectedObject(ctx context.Context, sel ast.Select
 	return out
 }
 
+var connectorServiceImplementors = []string{"ConnectorService"}
+
+func (ec *executionContext) _ConnectorService(ctx context.Context, sel ast.SelectionSet, obj *ConnectorService) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, connectorServiceImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ConnectorService")
+		case "url":
+			out.Values[i] = ec._ConnectorService_url(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var containerImplementors = []string{"Container"}
+
+func (ec *executionContext) _Container(ctx context.Context, sel ast.SelectionSet, obj *v14.Container) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, containerImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Container")
+		case "name":
+			out.Values[i] = ec._Container_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "image":
+			out.Values[i] = ec._Container_image(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var containerStateImplementors = []string{"ContainerState"}
+
+func (ec *executionContext) _ContainerState(ctx context.Context, sel ast.SelectionSet, obj *ContainerState) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, containerStateImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ContainerState")
+		case "state":
+			out.Values[i] = ec._ContainerState_state(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "reason":
+			out.Values[i] = ec._ContainerState_reason(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "message":
+			out.Values[i] = ec._ContainerState_message(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var createServiceBindingOutputImplementors = []string{"CreateServiceBindingOutput"}
 
 func (ec *executionContext) _CreateServiceBindingOutput(ctx context.Context, sel ast.SelectionSet, obj *CreateServiceBindingOutput) graphql.Marshaler {
@@ -25526,6 +31950,185 @@ func (ec *executionContext) _Delivery(ctx context.Context, sel ast.SelectionSet,
 	return out
 }
 
+var deploymentImplementors = []string{"Deployment"}
+
+func (ec *executionContext) _Deployment(ctx context.Context, sel ast.SelectionSet, obj *v13.Deployment) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, deploymentImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Deployment")
+		case "name":
+			out.Values[i] = ec._Deployment_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "namespace":
+			out.Values[i] = ec._Deployment_namespace(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "creationTimestamp":
+			out.Values[i] = ec._Deployment_creationTimestamp(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "status":
+			out.Values[i] = ec._Deployment_status(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "labels":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Deployment_labels(ctx, field, obj)
+				})
+		case "containers":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Deployment_containers(ctx, field, obj)
+				})
+		case "boundServiceInstanceNames":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Deployment_boundServiceInstanceNames(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var deploymentConditionImplementors = []string{"DeploymentCondition"}
+
+func (ec *executionContext) _DeploymentCondition(ctx context.Context, sel ast.SelectionSet, obj *v13.DeploymentCondition) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, deploymentConditionImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("DeploymentCondition")
+		case "status":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._DeploymentCondition_status(ctx, field, obj)
+				})
+		case "type":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._DeploymentCondition_type(ctx, field, obj)
+				})
+		case "lastTransitionTimestamp":
+			out.Values[i] = ec._DeploymentCondition_lastTransitionTimestamp(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "lastUpdateTimestamp":
+			out.Values[i] = ec._DeploymentCondition_lastUpdateTimestamp(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "message":
+			out.Values[i] = ec._DeploymentCondition_message(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "reason":
+			out.Values[i] = ec._DeploymentCondition_reason(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var deploymentStatusImplementors = []string{"DeploymentStatus"}
+
+func (ec *executionContext) _DeploymentStatus(ctx context.Context, sel ast.SelectionSet, obj *v13.DeploymentStatus) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, deploymentStatusImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("DeploymentStatus")
+		case "replicas":
+			out.Values[i] = ec._DeploymentStatus_replicas(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "updatedReplicas":
+			out.Values[i] = ec._DeploymentStatus_updatedReplicas(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "readyReplicas":
+			out.Values[i] = ec._DeploymentStatus_readyReplicas(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "availableReplicas":
+			out.Values[i] = ec._DeploymentStatus_availableReplicas(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "conditions":
+			out.Values[i] = ec._DeploymentStatus_conditions(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var enabledApplicationServiceImplementors = []string{"EnabledApplicationService"}
 
 func (ec *executionContext) _EnabledApplicationService(ctx context.Context, sel ast.SelectionSet, obj *EnabledApplicationService) graphql.Marshaler {
@@ -25571,7 +32174,7 @@ func (ec *executionContext) _EnabledApplicationService(ctx context.Context, sel 
 
 var envPrefixImplementors = []string{"EnvPrefix"}
 
-func (ec *executionContext) _EnvPrefix(ctx context.Context, sel ast.SelectionSet, obj *v1alpha12.EnvPrefix) graphql.Marshaler {
+func (ec *executionContext) _EnvPrefix(ctx context.Context, sel ast.SelectionSet, obj *v1alpha13.EnvPrefix) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, envPrefixImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -25915,7 +32518,7 @@ func (ec *executionContext) _Function(ctx context.Context, sel ast.SelectionSet,
 
 var functionEnvImplementors = []string{"FunctionEnv"}
 
-func (ec *executionContext) _FunctionEnv(ctx context.Context, sel ast.SelectionSet, obj *v13.EnvVar) graphql.Marshaler {
+func (ec *executionContext) _FunctionEnv(ctx context.Context, sel ast.SelectionSet, obj *v14.EnvVar) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, functionEnvImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -25986,6 +32589,44 @@ func (ec *executionContext) _FunctionEnvValueFrom(ctx context.Context, sel ast.S
 		case "optional":
 			out.Values[i] = ec._FunctionEnvValueFrom_optional(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var functionEventImplementors = []string{"FunctionEvent"}
+
+func (ec *executionContext) _FunctionEvent(ctx context.Context, sel ast.SelectionSet, obj *FunctionEvent) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, functionEventImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("FunctionEvent")
+		case "type":
+			out.Values[i] = ec._FunctionEvent_type(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "function":
+			out.Values[i] = ec._FunctionEvent_function(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
 		default:
@@ -26207,9 +32848,209 @@ func (ec *executionContext) _FunctionStatus(ctx context.Context, sel ast.Selecti
 	return out
 }
 
+var limitRangeImplementors = []string{"LimitRange"}
+
+func (ec *executionContext) _LimitRange(ctx context.Context, sel ast.SelectionSet, obj *v14.LimitRange) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, limitRangeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("LimitRange")
+		case "name":
+			out.Values[i] = ec._LimitRange_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "spec":
+			out.Values[i] = ec._LimitRange_spec(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "json":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._LimitRange_json(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var limitRangeItemImplementors = []string{"LimitRangeItem"}
+
+func (ec *executionContext) _LimitRangeItem(ctx context.Context, sel ast.SelectionSet, obj *v14.LimitRangeItem) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, limitRangeItemImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("LimitRangeItem")
+		case "type":
+			out.Values[i] = ec._LimitRangeItem_type(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "max":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._LimitRangeItem_max(ctx, field, obj)
+				})
+		case "default":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._LimitRangeItem_default(ctx, field, obj)
+				})
+		case "defaultRequest":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._LimitRangeItem_defaultRequest(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var limitRangeSpecImplementors = []string{"LimitRangeSpec"}
+
+func (ec *executionContext) _LimitRangeSpec(ctx context.Context, sel ast.SelectionSet, obj *v14.LimitRangeSpec) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, limitRangeSpecImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("LimitRangeSpec")
+		case "limits":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._LimitRangeSpec_limits(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var loadBalancerIngressImplementors = []string{"LoadBalancerIngress"}
+
+func (ec *executionContext) _LoadBalancerIngress(ctx context.Context, sel ast.SelectionSet, obj *v14.LoadBalancerIngress) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, loadBalancerIngressImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("LoadBalancerIngress")
+		case "ip":
+			out.Values[i] = ec._LoadBalancerIngress_ip(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "hostName":
+			out.Values[i] = ec._LoadBalancerIngress_hostName(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var loadBalancerStatusImplementors = []string{"LoadBalancerStatus"}
+
+func (ec *executionContext) _LoadBalancerStatus(ctx context.Context, sel ast.SelectionSet, obj *v14.LoadBalancerStatus) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, loadBalancerStatusImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("LoadBalancerStatus")
+		case "ingress":
+			out.Values[i] = ec._LoadBalancerStatus_ingress(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var localObjectReferenceImplementors = []string{"LocalObjectReference"}
 
-func (ec *executionContext) _LocalObjectReference(ctx context.Context, sel ast.SelectionSet, obj *v1alpha12.LocalReferenceByKindAndName) graphql.Marshaler {
+func (ec *executionContext) _LocalObjectReference(ctx context.Context, sel ast.SelectionSet, obj *v1alpha13.LocalReferenceByKindAndName) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, localObjectReferenceImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -26438,6 +33279,59 @@ func (ec *executionContext) _MeshStatusEvent(ctx context.Context, sel ast.Select
 	return out
 }
 
+var microFrontendImplementors = []string{"MicroFrontend"}
+
+func (ec *executionContext) _MicroFrontend(ctx context.Context, sel ast.SelectionSet, obj *v1alpha12.MicroFrontend) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, microFrontendImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("MicroFrontend")
+		case "name":
+			out.Values[i] = ec._MicroFrontend_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "version":
+			out.Values[i] = ec._MicroFrontend_version(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "category":
+			out.Values[i] = ec._MicroFrontend_category(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "viewBaseUrl":
+			out.Values[i] = ec._MicroFrontend_viewBaseUrl(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "navigationNodes":
+			out.Values[i] = ec._MicroFrontend_navigationNodes(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var mutationImplementors = []string{"Mutation"}
 
 func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet) graphql.Marshaler {
@@ -26460,6 +33354,13 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 		case "createApplication":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_createApplication(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "updateApplication":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_updateApplication(ctx, field)
 			})
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
@@ -26488,6 +33389,13 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 		case "enableApplication":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_enableApplication(ctx, field)
+			})
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "overloadApplication":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_overloadApplication(ctx, field)
 			})
 			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
@@ -26534,9 +33442,37 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "updateNamespace":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_updateNamespace(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		case "deleteNamespace":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_deleteNamespace(ctx, field)
+			})
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "updateService":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_updateService(ctx, field)
+			})
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "deleteService":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_deleteService(ctx, field)
+			})
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "createResource":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_createResource(ctx, field)
 			})
 			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
@@ -26548,9 +33484,23 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
+		case "updateFunction":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_updateFunction(ctx, field)
+			})
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
 		case "deleteFunction":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_deleteFunction(ctx, field)
+			})
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "deleteManyFunctions":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_deleteManyFunctions(ctx, field)
 			})
 			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
@@ -26609,7 +33559,7 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 
 var namespaceImplementors = []string{"Namespace"}
 
-func (ec *executionContext) _Namespace(ctx context.Context, sel ast.SelectionSet, obj *v13.Namespace) graphql.Marshaler {
+func (ec *executionContext) _Namespace(ctx context.Context, sel ast.SelectionSet, obj *v14.Namespace) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, namespaceImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -26640,6 +33590,18 @@ func (ec *executionContext) _Namespace(ctx context.Context, sel ast.SelectionSet
 				true, true,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Namespace_isSystemNamespace(ctx, field, obj)
+				})
+		case "pods":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Namespace_pods(ctx, field, obj)
+				})
+		case "deployments":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Namespace_deployments(ctx, field, obj)
 				})
 		case "applications":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
@@ -26785,7 +33747,7 @@ func (ec *executionContext) _NamespaceEvent(ctx context.Context, sel ast.Selecti
 
 var namespaceListItemImplementors = []string{"NamespaceListItem"}
 
-func (ec *executionContext) _NamespaceListItem(ctx context.Context, sel ast.SelectionSet, obj *v13.Namespace) graphql.Marshaler {
+func (ec *executionContext) _NamespaceListItem(ctx context.Context, sel ast.SelectionSet, obj *v14.Namespace) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, namespaceListItemImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -26817,6 +33779,18 @@ func (ec *executionContext) _NamespaceListItem(ctx context.Context, sel ast.Sele
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._NamespaceListItem_isSystemNamespace(ctx, field, obj)
 				})
+		case "podsCount":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._NamespaceListItem_podsCount(ctx, field, obj)
+				})
+		case "healthyPodsCount":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._NamespaceListItem_healthyPodsCount(ctx, field, obj)
+				})
 		case "applicationsCount":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
 				true, false,
@@ -26842,7 +33816,7 @@ func (ec *executionContext) _NamespaceListItem(ctx context.Context, sel ast.Sele
 
 var namespaceMutationOutputImplementors = []string{"NamespaceMutationOutput"}
 
-func (ec *executionContext) _NamespaceMutationOutput(ctx context.Context, sel ast.SelectionSet, obj *v13.Namespace) graphql.Marshaler {
+func (ec *executionContext) _NamespaceMutationOutput(ctx context.Context, sel ast.SelectionSet, obj *v14.Namespace) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, namespaceMutationOutputImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -26862,6 +33836,76 @@ func (ec *executionContext) _NamespaceMutationOutput(ctx context.Context, sel as
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._NamespaceMutationOutput_labels(ctx, field, obj)
 				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var navigationNodeImplementors = []string{"NavigationNode"}
+
+func (ec *executionContext) _NavigationNode(ctx context.Context, sel ast.SelectionSet, obj *v1alpha12.NavigationNode) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, navigationNodeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("NavigationNode")
+		case "label":
+			out.Values[i] = ec._NavigationNode_label(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "navigationPath":
+			out.Values[i] = ec._NavigationNode_navigationPath(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "viewUrl":
+			out.Values[i] = ec._NavigationNode_viewUrl(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "showInNavigation":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._NavigationNode_showInNavigation(ctx, field, obj)
+				})
+		case "order":
+			out.Values[i] = ec._NavigationNode_order(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "settings":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._NavigationNode_settings(ctx, field, obj)
+				})
+		case "externalLink":
+			out.Values[i] = ec._NavigationNode_externalLink(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "requiredPermissions":
+			out.Values[i] = ec._NavigationNode_requiredPermissions(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -26927,6 +33971,85 @@ func (ec *executionContext) _PageInfo(ctx context.Context, sel ast.SelectionSet,
 	return out
 }
 
+var podImplementors = []string{"Pod"}
+
+func (ec *executionContext) _Pod(ctx context.Context, sel ast.SelectionSet, obj *v14.Pod) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, podImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Pod")
+		case "name":
+			out.Values[i] = ec._Pod_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "nodeName":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Pod_nodeName(ctx, field, obj)
+				})
+		case "namespace":
+			out.Values[i] = ec._Pod_namespace(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "restartCount":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Pod_restartCount(ctx, field, obj)
+				})
+		case "creationTimestamp":
+			out.Values[i] = ec._Pod_creationTimestamp(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "labels":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Pod_labels(ctx, field, obj)
+				})
+		case "status":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Pod_status(ctx, field, obj)
+				})
+		case "containerStates":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Pod_containerStates(ctx, field, obj)
+				})
+		case "json":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Pod_json(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var queryImplementors = []string{"Query"}
 
 func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) graphql.Marshaler {
@@ -26969,6 +34092,12 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				true, true,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_eventActivations(ctx, field)
+				})
+		case "connectorService":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_connectorService(ctx, field)
 				})
 		case "serviceClass":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
@@ -27072,6 +34201,60 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_namespacesConnection(ctx, field)
 				})
+		case "resourceQuotas":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_resourceQuotas(ctx, field)
+				})
+		case "limitRanges":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_limitRanges(ctx, field)
+				})
+		case "service":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_service(ctx, field)
+				})
+		case "services":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_services(ctx, field)
+				})
+		case "versionInfo":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_versionInfo(ctx, field)
+				})
+		case "selfSubjectRules":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_selfSubjectRules(ctx, field)
+				})
+		case "backendModules":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_backendModules(ctx, field)
+				})
+		case "clusterMicroFrontends":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_clusterMicroFrontends(ctx, field)
+				})
+		case "microFrontends":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_microFrontends(ctx, field)
+				})
 		case "function":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
 				true, false,
@@ -27163,6 +34346,251 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 	return out
 }
 
+var requiredPermissionImplementors = []string{"RequiredPermission"}
+
+func (ec *executionContext) _RequiredPermission(ctx context.Context, sel ast.SelectionSet, obj *v1alpha12.RequiredPermission) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, requiredPermissionImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("RequiredPermission")
+		case "verbs":
+			out.Values[i] = ec._RequiredPermission_verbs(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "apiGroup":
+			out.Values[i] = ec._RequiredPermission_apiGroup(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "resource":
+			out.Values[i] = ec._RequiredPermission_resource(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var resourceLimitsImplementors = []string{"ResourceLimits"}
+
+func (ec *executionContext) _ResourceLimits(ctx context.Context, sel ast.SelectionSet, obj *ResourceLimits) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, resourceLimitsImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ResourceLimits")
+		case "memory":
+			out.Values[i] = ec._ResourceLimits_memory(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "cpu":
+			out.Values[i] = ec._ResourceLimits_cpu(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var resourceQuotaImplementors = []string{"ResourceQuota"}
+
+func (ec *executionContext) _ResourceQuota(ctx context.Context, sel ast.SelectionSet, obj *v14.ResourceQuota) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, resourceQuotaImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ResourceQuota")
+		case "name":
+			out.Values[i] = ec._ResourceQuota_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "spec":
+			out.Values[i] = ec._ResourceQuota_spec(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "json":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ResourceQuota_json(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var resourceQuotaHardImplementors = []string{"ResourceQuotaHard"}
+
+func (ec *executionContext) _ResourceQuotaHard(ctx context.Context, sel ast.SelectionSet, obj *ResourceQuotaHard) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, resourceQuotaHardImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ResourceQuotaHard")
+		case "limits":
+			out.Values[i] = ec._ResourceQuotaHard_limits(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "requests":
+			out.Values[i] = ec._ResourceQuotaHard_requests(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "pods":
+			out.Values[i] = ec._ResourceQuotaHard_pods(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var resourceQuotaSpecImplementors = []string{"ResourceQuotaSpec"}
+
+func (ec *executionContext) _ResourceQuotaSpec(ctx context.Context, sel ast.SelectionSet, obj *v14.ResourceQuotaSpec) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, resourceQuotaSpecImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ResourceQuotaSpec")
+		case "hard":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ResourceQuotaSpec_hard(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var resourceRuleImplementors = []string{"ResourceRule"}
+
+func (ec *executionContext) _ResourceRule(ctx context.Context, sel ast.SelectionSet, obj *v15.ResourceRule) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, resourceRuleImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ResourceRule")
+		case "verbs":
+			out.Values[i] = ec._ResourceRule_verbs(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "apiGroups":
+			out.Values[i] = ec._ResourceRule_apiGroups(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "resources":
+			out.Values[i] = ec._ResourceRule_resources(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var resourceValuesImplementors = []string{"ResourceValues"}
 
 func (ec *executionContext) _ResourceValues(ctx context.Context, sel ast.SelectionSet, obj *ResourceValues) graphql.Marshaler {
@@ -27203,7 +34631,7 @@ func (ec *executionContext) _ResourceValues(ctx context.Context, sel ast.Selecti
 
 var secretImplementors = []string{"Secret"}
 
-func (ec *executionContext) _Secret(ctx context.Context, sel ast.SelectionSet, obj *v13.Secret) graphql.Marshaler {
+func (ec *executionContext) _Secret(ctx context.Context, sel ast.SelectionSet, obj *v14.Secret) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, secretImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -27256,6 +34684,79 @@ func (ec *executionContext) _Secret(ctx context.Context, sel ast.SelectionSet, o
 				true, true,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Secret_json(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var serviceImplementors = []string{"Service"}
+
+func (ec *executionContext) _Service(ctx context.Context, sel ast.SelectionSet, obj *v14.Service) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Service")
+		case "name":
+			out.Values[i] = ec._Service_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "clusterIP":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Service_clusterIP(ctx, field, obj)
+				})
+		case "creationTimestamp":
+			out.Values[i] = ec._Service_creationTimestamp(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "labels":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Service_labels(ctx, field, obj)
+				})
+		case "ports":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Service_ports(ctx, field, obj)
+				})
+		case "status":
+			out.Values[i] = ec._Service_status(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "json":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Service_json(ctx, field, obj)
+				})
+		case "UID":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Service_UID(ctx, field, obj)
 				})
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
@@ -27419,7 +34920,7 @@ func (ec *executionContext) _ServiceBindingStatus(ctx context.Context, sel ast.S
 
 var serviceBindingUsageImplementors = []string{"ServiceBindingUsage"}
 
-func (ec *executionContext) _ServiceBindingUsage(ctx context.Context, sel ast.SelectionSet, obj *v1alpha12.ServiceBindingUsage) graphql.Marshaler {
+func (ec *executionContext) _ServiceBindingUsage(ctx context.Context, sel ast.SelectionSet, obj *v1alpha13.ServiceBindingUsage) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, serviceBindingUsageImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -27481,7 +34982,7 @@ func (ec *executionContext) _ServiceBindingUsage(ctx context.Context, sel ast.Se
 
 var serviceBindingUsageParametersImplementors = []string{"ServiceBindingUsageParameters"}
 
-func (ec *executionContext) _ServiceBindingUsageParameters(ctx context.Context, sel ast.SelectionSet, obj *v1alpha12.Parameters) graphql.Marshaler {
+func (ec *executionContext) _ServiceBindingUsageParameters(ctx context.Context, sel ast.SelectionSet, obj *v1alpha13.Parameters) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, serviceBindingUsageParametersImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -27916,6 +35417,44 @@ func (ec *executionContext) _ServiceClass(ctx context.Context, sel ast.Selection
 	return out
 }
 
+var serviceEventImplementors = []string{"ServiceEvent"}
+
+func (ec *executionContext) _ServiceEvent(ctx context.Context, sel ast.SelectionSet, obj *ServiceEvent) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceEventImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceEvent")
+		case "type":
+			out.Values[i] = ec._ServiceEvent_type(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "service":
+			out.Values[i] = ec._ServiceEvent_service(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var serviceInstanceImplementors = []string{"ServiceInstance"}
 
 func (ec *executionContext) _ServiceInstance(ctx context.Context, sel ast.SelectionSet, obj *v1beta11.ServiceInstance) graphql.Marshaler {
@@ -28322,9 +35861,97 @@ func (ec *executionContext) _ServicePlan(ctx context.Context, sel ast.SelectionS
 	return out
 }
 
+var servicePortImplementors = []string{"ServicePort"}
+
+func (ec *executionContext) _ServicePort(ctx context.Context, sel ast.SelectionSet, obj *v14.ServicePort) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, servicePortImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServicePort")
+		case "name":
+			out.Values[i] = ec._ServicePort_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "serviceProtocol":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServicePort_serviceProtocol(ctx, field, obj)
+				})
+		case "port":
+			out.Values[i] = ec._ServicePort_port(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "nodePort":
+			out.Values[i] = ec._ServicePort_nodePort(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "targetPort":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ServicePort_targetPort(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var serviceStatusImplementors = []string{"ServiceStatus"}
+
+func (ec *executionContext) _ServiceStatus(ctx context.Context, sel ast.SelectionSet, obj *v14.ServiceStatus) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceStatusImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceStatus")
+		case "loadBalancer":
+			out.Values[i] = ec._ServiceStatus_loadBalancer(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var subscriberImplementors = []string{"Subscriber"}
 
-func (ec *executionContext) _Subscriber(ctx context.Context, sel ast.SelectionSet, obj *v14.Destination) graphql.Marshaler {
+func (ec *executionContext) _Subscriber(ctx context.Context, sel ast.SelectionSet, obj *v16.Destination) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, subscriberImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -28363,7 +35990,7 @@ func (ec *executionContext) _Subscriber(ctx context.Context, sel ast.SelectionSe
 
 var subscriberRefImplementors = []string{"SubscriberRef"}
 
-func (ec *executionContext) _SubscriberRef(ctx context.Context, sel ast.SelectionSet, obj *v14.KReference) graphql.Marshaler {
+func (ec *executionContext) _SubscriberRef(ctx context.Context, sel ast.SelectionSet, obj *v16.KReference) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, subscriberRefImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -28434,6 +36061,10 @@ func (ec *executionContext) _Subscription(ctx context.Context, sel ast.Selection
 		return ec._Subscription_clusterServiceBrokerEvent(ctx, fields[0])
 	case "namespaceEvent":
 		return ec._Subscription_namespaceEvent(ctx, fields[0])
+	case "serviceEvent":
+		return ec._Subscription_serviceEvent(ctx, fields[0])
+	case "functionEvent":
+		return ec._Subscription_functionEvent(ctx, fields[0])
 	case "triggerEvent":
 		return ec._Subscription_triggerEvent(ctx, fields[0])
 	case "brokerEvent":
@@ -28720,6 +36351,39 @@ func (ec *executionContext) _TriggerStatus(ctx context.Context, sel ast.Selectio
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._TriggerStatus_status(ctx, field, obj)
 				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var versionInfoImplementors = []string{"VersionInfo"}
+
+func (ec *executionContext) _VersionInfo(ctx context.Context, sel ast.SelectionSet, obj *VersionInfo) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, versionInfoImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("VersionInfo")
+		case "kymaVersion":
+			out.Values[i] = ec._VersionInfo_kymaVersion(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -29358,6 +37022,26 @@ func (ec *executionContext) marshalNAssetStatus2githubᚗcomᚋkymaᚑeventmesh�
 	return ec._AssetStatus(ctx, sel, &v)
 }
 
+func (ec *executionContext) marshalNBackendModule2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐBackendModule(ctx context.Context, sel ast.SelectionSet, v BackendModule) graphql.Marshaler {
+	return ec._BackendModule(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNBackendModule2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐBackendModuleᚄ(ctx context.Context, sel ast.SelectionSet, v []BackendModule) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNBackendModule2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐBackendModule(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) unmarshalNBoolean2bool(ctx context.Context, v any) (bool, error) {
 	res, err := graphql.UnmarshalBoolean(v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -29460,6 +37144,26 @@ func (ec *executionContext) marshalNClusterAsset2ᚕgithubᚗcomᚋkymaᚑeventm
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNClusterAsset2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋrafterᚋv1beta1ᚐClusterAsset(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNClusterMicroFrontend2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋuiᚋv1alpha1ᚐClusterMicroFrontend(ctx context.Context, sel ast.SelectionSet, v v1alpha12.ClusterMicroFrontend) graphql.Marshaler {
+	return ec._ClusterMicroFrontend(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNClusterMicroFrontend2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋuiᚋv1alpha1ᚐClusterMicroFrontendᚄ(ctx context.Context, sel ast.SelectionSet, v []v1alpha12.ClusterMicroFrontend) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNClusterMicroFrontend2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋuiᚋv1alpha1ᚐClusterMicroFrontend(ctx, sel, v[i])
 	})
 
 	for _, e := range ret {
@@ -29617,12 +37321,114 @@ func (ec *executionContext) marshalNConnectionOrderField2githubᚗcomᚋkymaᚑe
 	return v
 }
 
+func (ec *executionContext) marshalNConnectorService2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐConnectorService(ctx context.Context, sel ast.SelectionSet, v *ConnectorService) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ConnectorService!")
+		return graphql.Null
+	}
+	return ec._ConnectorService(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNContainer2k8sᚗioᚋapiᚋcoreᚋv1ᚐContainer(ctx context.Context, sel ast.SelectionSet, v v14.Container) graphql.Marshaler {
+	return ec._Container(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNContainer2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐContainerᚄ(ctx context.Context, sel ast.SelectionSet, v []v14.Container) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNContainer2k8sᚗioᚋapiᚋcoreᚋv1ᚐContainer(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNContainerState2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐContainerState(ctx context.Context, sel ast.SelectionSet, v ContainerState) graphql.Marshaler {
+	return ec._ContainerState(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNContainerState2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐContainerStateᚄ(ctx context.Context, sel ast.SelectionSet, v []ContainerState) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNContainerState2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐContainerState(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) unmarshalNContainerStateType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐContainerStateType(ctx context.Context, v any) (ContainerStateType, error) {
+	var res ContainerStateType
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNContainerStateType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐContainerStateType(ctx context.Context, sel ast.SelectionSet, v ContainerStateType) graphql.Marshaler {
+	return v
+}
+
 func (ec *executionContext) marshalNDeleteApplicationOutput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐDeleteApplicationOutput(ctx context.Context, sel ast.SelectionSet, v *DeleteApplicationOutput) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "DeleteApplicationOutput!")
 		return graphql.Null
 	}
 	return ec._DeleteApplicationOutput(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNDeployment2k8sᚗioᚋapiᚋappsᚋv1ᚐDeployment(ctx context.Context, sel ast.SelectionSet, v v13.Deployment) graphql.Marshaler {
+	return ec._Deployment(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNDeployment2ᚕk8sᚗioᚋapiᚋappsᚋv1ᚐDeploymentᚄ(ctx context.Context, sel ast.SelectionSet, v []v13.Deployment) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNDeployment2k8sᚗioᚋapiᚋappsᚋv1ᚐDeployment(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNDeploymentCondition2k8sᚗioᚋapiᚋappsᚋv1ᚐDeploymentCondition(ctx context.Context, sel ast.SelectionSet, v v13.DeploymentCondition) graphql.Marshaler {
+	return ec._DeploymentCondition(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNDeploymentCondition2ᚕk8sᚗioᚋapiᚋappsᚋv1ᚐDeploymentConditionᚄ(ctx context.Context, sel ast.SelectionSet, v []v13.DeploymentCondition) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNDeploymentCondition2k8sᚗioᚋapiᚋappsᚋv1ᚐDeploymentCondition(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNDeploymentStatus2k8sᚗioᚋapiᚋappsᚋv1ᚐDeploymentStatus(ctx context.Context, sel ast.SelectionSet, v v13.DeploymentStatus) graphql.Marshaler {
+	return ec._DeploymentStatus(ctx, sel, &v)
 }
 
 func (ec *executionContext) marshalNEventActivation2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋapplicationconnectorᚋv1alpha1ᚐEventActivation(ctx context.Context, sel ast.SelectionSet, v v1alpha1.EventActivation) graphql.Marshaler {
@@ -29709,11 +37515,19 @@ func (ec *executionContext) marshalNFunction2ᚕgithubᚗcomᚋkymaᚑeventmesh�
 	return ret
 }
 
-func (ec *executionContext) marshalNFunctionEnv2k8sᚗioᚋapiᚋcoreᚋv1ᚐEnvVar(ctx context.Context, sel ast.SelectionSet, v v13.EnvVar) graphql.Marshaler {
+func (ec *executionContext) marshalNFunction2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋserverlessᚋv1alpha1ᚐFunction(ctx context.Context, sel ast.SelectionSet, v *v1alpha11.Function) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "Function!")
+		return graphql.Null
+	}
+	return ec._Function(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNFunctionEnv2k8sᚗioᚋapiᚋcoreᚋv1ᚐEnvVar(ctx context.Context, sel ast.SelectionSet, v v14.EnvVar) graphql.Marshaler {
 	return ec._FunctionEnv(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNFunctionEnv2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐEnvVarᚄ(ctx context.Context, sel ast.SelectionSet, v []v13.EnvVar) graphql.Marshaler {
+func (ec *executionContext) marshalNFunctionEnv2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐEnvVarᚄ(ctx context.Context, sel ast.SelectionSet, v []v14.EnvVar) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
@@ -29758,6 +37572,14 @@ func (ec *executionContext) marshalNFunctionEnvValueFromType2githubᚗcomᚋkyma
 	return v
 }
 
+func (ec *executionContext) marshalNFunctionEvent2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐFunctionEvent(ctx context.Context, sel ast.SelectionSet, v *FunctionEvent) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "FunctionEvent!")
+		return graphql.Null
+	}
+	return ec._FunctionEvent(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalNFunctionLogLine2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋeventmeshᚐLogLine(ctx context.Context, sel ast.SelectionSet, v eventmesh.LogLine) graphql.Marshaler {
 	return ec._FunctionLogLine(ctx, sel, &v)
 }
@@ -29778,9 +37600,27 @@ func (ec *executionContext) marshalNFunctionLogLine2ᚕgithubᚗcomᚋkymaᚑeve
 	return ret
 }
 
+func (ec *executionContext) marshalNFunctionMetadata2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐFunctionMetadata(ctx context.Context, sel ast.SelectionSet, v FunctionMetadata) graphql.Marshaler {
+	return ec._FunctionMetadata(ctx, sel, &v)
+}
+
 func (ec *executionContext) unmarshalNFunctionMetadataInput2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐFunctionMetadataInput(ctx context.Context, v any) (FunctionMetadataInput, error) {
 	res, err := ec.unmarshalInputFunctionMetadataInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalNFunctionMetadataInput2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐFunctionMetadataInputᚄ(ctx context.Context, v any) ([]FunctionMetadataInput, error) {
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]FunctionMetadataInput, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNFunctionMetadataInput2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐFunctionMetadataInput(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
 }
 
 func (ec *executionContext) unmarshalNFunctionMutationInput2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐFunctionMutationInput(ctx context.Context, v any) (FunctionMutationInput, error) {
@@ -29866,6 +37706,20 @@ func (ec *executionContext) marshalNInt2int(ctx context.Context, sel ast.Selecti
 	return res
 }
 
+func (ec *executionContext) unmarshalNInt2int32(ctx context.Context, v any) (int32, error) {
+	res, err := graphql.UnmarshalInt32(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNInt2int32(ctx context.Context, sel ast.SelectionSet, v int32) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalInt32(v)
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "Int!")
+	}
+	return res
+}
+
 func (ec *executionContext) unmarshalNJSON2map(ctx context.Context, v any) (map[string]any, error) {
 	res, err := scalars.UnmarshalJSON(v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -29902,7 +37756,90 @@ func (ec *executionContext) marshalNLabels2map(ctx context.Context, sel ast.Sele
 	return res
 }
 
-func (ec *executionContext) marshalNLocalObjectReference2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐLocalReferenceByKindAndName(ctx context.Context, sel ast.SelectionSet, v *v1alpha12.LocalReferenceByKindAndName) graphql.Marshaler {
+func (ec *executionContext) marshalNLimitRange2k8sᚗioᚋapiᚋcoreᚋv1ᚐLimitRange(ctx context.Context, sel ast.SelectionSet, v v14.LimitRange) graphql.Marshaler {
+	return ec._LimitRange(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNLimitRange2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐLimitRangeᚄ(ctx context.Context, sel ast.SelectionSet, v []v14.LimitRange) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNLimitRange2k8sᚗioᚋapiᚋcoreᚋv1ᚐLimitRange(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNLimitRangeItem2k8sᚗioᚋapiᚋcoreᚋv1ᚐLimitRangeItem(ctx context.Context, sel ast.SelectionSet, v v14.LimitRangeItem) graphql.Marshaler {
+	return ec._LimitRangeItem(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNLimitRangeItem2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐLimitRangeItemᚄ(ctx context.Context, sel ast.SelectionSet, v []v14.LimitRangeItem) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNLimitRangeItem2k8sᚗioᚋapiᚋcoreᚋv1ᚐLimitRangeItem(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNLimitRangeSpec2k8sᚗioᚋapiᚋcoreᚋv1ᚐLimitRangeSpec(ctx context.Context, sel ast.SelectionSet, v v14.LimitRangeSpec) graphql.Marshaler {
+	return ec._LimitRangeSpec(ctx, sel, &v)
+}
+
+func (ec *executionContext) unmarshalNLimitType2k8sᚗioᚋapiᚋcoreᚋv1ᚐLimitType(ctx context.Context, v any) (v14.LimitType, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := v14.LimitType(tmp)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNLimitType2k8sᚗioᚋapiᚋcoreᚋv1ᚐLimitType(ctx context.Context, sel ast.SelectionSet, v v14.LimitType) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(string(v))
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "LimitType!")
+	}
+	return res
+}
+
+func (ec *executionContext) marshalNLoadBalancerIngress2k8sᚗioᚋapiᚋcoreᚋv1ᚐLoadBalancerIngress(ctx context.Context, sel ast.SelectionSet, v v14.LoadBalancerIngress) graphql.Marshaler {
+	return ec._LoadBalancerIngress(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNLoadBalancerIngress2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐLoadBalancerIngressᚄ(ctx context.Context, sel ast.SelectionSet, v []v14.LoadBalancerIngress) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNLoadBalancerIngress2k8sᚗioᚋapiᚋcoreᚋv1ᚐLoadBalancerIngress(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNLoadBalancerStatus2k8sᚗioᚋapiᚋcoreᚋv1ᚐLoadBalancerStatus(ctx context.Context, sel ast.SelectionSet, v v14.LoadBalancerStatus) graphql.Marshaler {
+	return ec._LoadBalancerStatus(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNLocalObjectReference2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐLocalReferenceByKindAndName(ctx context.Context, sel ast.SelectionSet, v *v1alpha13.LocalReferenceByKindAndName) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "LocalObjectReference!")
 		return graphql.Null
@@ -30001,6 +37938,26 @@ func (ec *executionContext) marshalNMeshStatusEvent2ᚖgithubᚗcomᚋkymaᚑeve
 	return ec._MeshStatusEvent(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalNMicroFrontend2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋuiᚋv1alpha1ᚐMicroFrontend(ctx context.Context, sel ast.SelectionSet, v v1alpha12.MicroFrontend) graphql.Marshaler {
+	return ec._MicroFrontend(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNMicroFrontend2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋuiᚋv1alpha1ᚐMicroFrontendᚄ(ctx context.Context, sel ast.SelectionSet, v []v1alpha12.MicroFrontend) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNMicroFrontend2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋuiᚋv1alpha1ᚐMicroFrontend(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) marshalNNamespaceConnection2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐNamespaceConnection(ctx context.Context, sel ast.SelectionSet, v *NamespaceConnection) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "NamespaceConnection!")
@@ -30037,11 +37994,11 @@ func (ec *executionContext) marshalNNamespaceEvent2ᚖgithubᚗcomᚋkymaᚑeven
 	return ec._NamespaceEvent(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNNamespaceListItem2k8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx context.Context, sel ast.SelectionSet, v v13.Namespace) graphql.Marshaler {
+func (ec *executionContext) marshalNNamespaceListItem2k8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx context.Context, sel ast.SelectionSet, v v14.Namespace) graphql.Marshaler {
 	return ec._NamespaceListItem(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNNamespaceListItem2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespaceᚄ(ctx context.Context, sel ast.SelectionSet, v []v13.Namespace) graphql.Marshaler {
+func (ec *executionContext) marshalNNamespaceListItem2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespaceᚄ(ctx context.Context, sel ast.SelectionSet, v []v14.Namespace) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
@@ -30057,7 +38014,7 @@ func (ec *executionContext) marshalNNamespaceListItem2ᚕk8sᚗioᚋapiᚋcore�
 	return ret
 }
 
-func (ec *executionContext) marshalNNamespaceListItem2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx context.Context, sel ast.SelectionSet, v *v13.Namespace) graphql.Marshaler {
+func (ec *executionContext) marshalNNamespaceListItem2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx context.Context, sel ast.SelectionSet, v *v14.Namespace) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "NamespaceListItem!")
 		return graphql.Null
@@ -30065,12 +38022,32 @@ func (ec *executionContext) marshalNNamespaceListItem2ᚖk8sᚗioᚋapiᚋcore�
 	return ec._NamespaceListItem(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNNamespaceMutationOutput2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx context.Context, sel ast.SelectionSet, v *v13.Namespace) graphql.Marshaler {
+func (ec *executionContext) marshalNNamespaceMutationOutput2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx context.Context, sel ast.SelectionSet, v *v14.Namespace) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "NamespaceMutationOutput!")
 		return graphql.Null
 	}
 	return ec._NamespaceMutationOutput(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNNavigationNode2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋuiᚋv1alpha1ᚐNavigationNode(ctx context.Context, sel ast.SelectionSet, v v1alpha12.NavigationNode) graphql.Marshaler {
+	return ec._NavigationNode(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNNavigationNode2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋuiᚋv1alpha1ᚐNavigationNodeᚄ(ctx context.Context, sel ast.SelectionSet, v []v1alpha12.NavigationNode) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNNavigationNode2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋuiᚋv1alpha1ᚐNavigationNode(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 func (ec *executionContext) unmarshalNOwnerReferenceInput2k8sᚗioᚋapimachineryᚋpkgᚋapisᚋmetaᚋv1ᚐOwnerReference(ctx context.Context, v any) (v1.OwnerReference, error) {
@@ -30084,6 +38061,36 @@ func (ec *executionContext) marshalNPageInfo2ᚖgithubᚗcomᚋkymaᚑeventmesh�
 		return graphql.Null
 	}
 	return ec._PageInfo(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNPod2k8sᚗioᚋapiᚋcoreᚋv1ᚐPod(ctx context.Context, sel ast.SelectionSet, v v14.Pod) graphql.Marshaler {
+	return ec._Pod(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNPod2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐPodᚄ(ctx context.Context, sel ast.SelectionSet, v []v14.Pod) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNPod2k8sᚗioᚋapiᚋcoreᚋv1ᚐPod(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) unmarshalNPodStatusType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐPodStatusType(ctx context.Context, v any) (PodStatusType, error) {
+	var res PodStatusType
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNPodStatusType2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐPodStatusType(ctx context.Context, sel ast.SelectionSet, v PodStatusType) graphql.Marshaler {
+	return v
 }
 
 func (ec *executionContext) unmarshalNPort2uint32(ctx context.Context, v any) (uint32, error) {
@@ -30100,6 +38107,91 @@ func (ec *executionContext) marshalNPort2uint32(ctx context.Context, sel ast.Sel
 	return res
 }
 
+func (ec *executionContext) marshalNRequiredPermission2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋuiᚋv1alpha1ᚐRequiredPermission(ctx context.Context, sel ast.SelectionSet, v v1alpha12.RequiredPermission) graphql.Marshaler {
+	return ec._RequiredPermission(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNRequiredPermission2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋuiᚋv1alpha1ᚐRequiredPermissionᚄ(ctx context.Context, sel ast.SelectionSet, v []v1alpha12.RequiredPermission) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNRequiredPermission2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋuiᚋv1alpha1ᚐRequiredPermission(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) unmarshalNResourceAttributes2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐResourceAttributes(ctx context.Context, v any) (ResourceAttributes, error) {
+	res, err := ec.unmarshalInputResourceAttributes(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNResourceLimits2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐResourceLimits(ctx context.Context, sel ast.SelectionSet, v *ResourceLimits) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ResourceLimits!")
+		return graphql.Null
+	}
+	return ec._ResourceLimits(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNResourceQuota2k8sᚗioᚋapiᚋcoreᚋv1ᚐResourceQuota(ctx context.Context, sel ast.SelectionSet, v v14.ResourceQuota) graphql.Marshaler {
+	return ec._ResourceQuota(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNResourceQuota2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐResourceQuotaᚄ(ctx context.Context, sel ast.SelectionSet, v []v14.ResourceQuota) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNResourceQuota2k8sᚗioᚋapiᚋcoreᚋv1ᚐResourceQuota(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNResourceQuotaHard2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐResourceQuotaHard(ctx context.Context, sel ast.SelectionSet, v *ResourceQuotaHard) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ResourceQuotaHard!")
+		return graphql.Null
+	}
+	return ec._ResourceQuotaHard(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNResourceQuotaSpec2k8sᚗioᚋapiᚋcoreᚋv1ᚐResourceQuotaSpec(ctx context.Context, sel ast.SelectionSet, v v14.ResourceQuotaSpec) graphql.Marshaler {
+	return ec._ResourceQuotaSpec(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNResourceRule2k8sᚗioᚋapiᚋauthorizationᚋv1ᚐResourceRule(ctx context.Context, sel ast.SelectionSet, v v15.ResourceRule) graphql.Marshaler {
+	return ec._ResourceRule(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNResourceRule2ᚕk8sᚗioᚋapiᚋauthorizationᚋv1ᚐResourceRuleᚄ(ctx context.Context, sel ast.SelectionSet, v []v15.ResourceRule) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNResourceRule2k8sᚗioᚋapiᚋauthorizationᚋv1ᚐResourceRule(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) marshalNResourceValues2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐResourceValues(ctx context.Context, sel ast.SelectionSet, v *ResourceValues) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "ResourceValues!")
@@ -30111,6 +38203,34 @@ func (ec *executionContext) marshalNResourceValues2ᚖgithubᚗcomᚋkymaᚑeven
 func (ec *executionContext) unmarshalNResourceValuesInput2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐResourceValuesInput(ctx context.Context, v any) (*ResourceValuesInput, error) {
 	res, err := ec.unmarshalInputResourceValuesInput(ctx, v)
 	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNService2k8sᚗioᚋapiᚋcoreᚋv1ᚐService(ctx context.Context, sel ast.SelectionSet, v v14.Service) graphql.Marshaler {
+	return ec._Service(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNService2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐServiceᚄ(ctx context.Context, sel ast.SelectionSet, v []v14.Service) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNService2k8sᚗioᚋapiᚋcoreᚋv1ᚐService(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNService2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐService(ctx context.Context, sel ast.SelectionSet, v *v14.Service) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "Service!")
+		return graphql.Null
+	}
+	return ec._Service(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalNServiceBinding2githubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBinding(ctx context.Context, sel ast.SelectionSet, v v1beta11.ServiceBinding) graphql.Marshaler {
@@ -30167,11 +38287,11 @@ func (ec *executionContext) marshalNServiceBindingStatusType2githubᚗcomᚋkyma
 	return v
 }
 
-func (ec *executionContext) marshalNServiceBindingUsage2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐServiceBindingUsage(ctx context.Context, sel ast.SelectionSet, v v1alpha12.ServiceBindingUsage) graphql.Marshaler {
+func (ec *executionContext) marshalNServiceBindingUsage2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐServiceBindingUsage(ctx context.Context, sel ast.SelectionSet, v v1alpha13.ServiceBindingUsage) graphql.Marshaler {
 	return ec._ServiceBindingUsage(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNServiceBindingUsage2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐServiceBindingUsageᚄ(ctx context.Context, sel ast.SelectionSet, v []v1alpha12.ServiceBindingUsage) graphql.Marshaler {
+func (ec *executionContext) marshalNServiceBindingUsage2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐServiceBindingUsageᚄ(ctx context.Context, sel ast.SelectionSet, v []v1alpha13.ServiceBindingUsage) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
@@ -30277,6 +38397,14 @@ func (ec *executionContext) marshalNServiceClass2ᚕgithubᚗcomᚋkubernetesᚑ
 	return ret
 }
 
+func (ec *executionContext) marshalNServiceEvent2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceEvent(ctx context.Context, sel ast.SelectionSet, v *ServiceEvent) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ServiceEvent!")
+		return graphql.Null
+	}
+	return ec._ServiceEvent(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalNServiceInstance2githubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceInstance(ctx context.Context, sel ast.SelectionSet, v v1beta11.ServiceInstance) graphql.Marshaler {
 	return ec._ServiceInstance(ctx, sel, &v)
 }
@@ -30379,6 +38507,58 @@ func (ec *executionContext) marshalNServicePlan2ᚕgithubᚗcomᚋkubernetesᚑs
 	return ret
 }
 
+func (ec *executionContext) marshalNServicePort2k8sᚗioᚋapiᚋcoreᚋv1ᚐServicePort(ctx context.Context, sel ast.SelectionSet, v v14.ServicePort) graphql.Marshaler {
+	return ec._ServicePort(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNServicePort2ᚕk8sᚗioᚋapiᚋcoreᚋv1ᚐServicePortᚄ(ctx context.Context, sel ast.SelectionSet, v []v14.ServicePort) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNServicePort2k8sᚗioᚋapiᚋcoreᚋv1ᚐServicePort(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) unmarshalNServiceProtocol2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceProtocol(ctx context.Context, v any) (ServiceProtocol, error) {
+	var res ServiceProtocol
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNServiceProtocol2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐServiceProtocol(ctx context.Context, sel ast.SelectionSet, v ServiceProtocol) graphql.Marshaler {
+	return v
+}
+
+func (ec *executionContext) marshalNServiceStatus2k8sᚗioᚋapiᚋcoreᚋv1ᚐServiceStatus(ctx context.Context, sel ast.SelectionSet, v v14.ServiceStatus) graphql.Marshaler {
+	return ec._ServiceStatus(ctx, sel, &v)
+}
+
+func (ec *executionContext) unmarshalNSettings2map(ctx context.Context, v any) (map[string]any, error) {
+	res, err := scalars.UnmarshalJSON(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNSettings2map(ctx context.Context, sel ast.SelectionSet, v map[string]any) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "Settings!")
+		return graphql.Null
+	}
+	_ = sel
+	res := scalars.MarshalJSON(v)
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "Settings!")
+	}
+	return res
+}
+
 func (ec *executionContext) unmarshalNString2string(ctx context.Context, v any) (string, error) {
 	res, err := graphql.UnmarshalString(v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -30422,11 +38602,11 @@ func (ec *executionContext) marshalNString2ᚕstringᚄ(ctx context.Context, sel
 	return ret
 }
 
-func (ec *executionContext) marshalNSubscriber2knativeᚗdevᚋpkgᚋapisᚋduckᚋv1ᚐDestination(ctx context.Context, sel ast.SelectionSet, v v14.Destination) graphql.Marshaler {
+func (ec *executionContext) marshalNSubscriber2knativeᚗdevᚋpkgᚋapisᚋduckᚋv1ᚐDestination(ctx context.Context, sel ast.SelectionSet, v v16.Destination) graphql.Marshaler {
 	return ec._Subscriber(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNSubscriber2ᚖknativeᚗdevᚋpkgᚋapisᚋduckᚋv1ᚐDestination(ctx context.Context, sel ast.SelectionSet, v *v14.Destination) graphql.Marshaler {
+func (ec *executionContext) marshalNSubscriber2ᚖknativeᚗdevᚋpkgᚋapisᚋduckᚋv1ᚐDestination(ctx context.Context, sel ast.SelectionSet, v *v16.Destination) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "Subscriber!")
 		return graphql.Null
@@ -30609,6 +38789,14 @@ func (ec *executionContext) marshalNUID2k8sᚗioᚋapimachineryᚋpkgᚋtypesᚐ
 		graphql.AddInvalidNullFromMarshaler(ctx, "UID!")
 	}
 	return res
+}
+
+func (ec *executionContext) marshalNVersionInfo2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐVersionInfo(ctx context.Context, sel ast.SelectionSet, v *VersionInfo) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "VersionInfo!")
+		return graphql.Null
+	}
+	return ec._VersionInfo(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalN__Directive2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐDirective(ctx context.Context, sel ast.SelectionSet, v introspection.Directive) graphql.Marshaler {
@@ -31017,7 +39205,7 @@ func (ec *executionContext) marshalOEnabledApplicationService2ᚖgithubᚗcomᚋ
 	return ec._EnabledApplicationService(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalOEnvPrefix2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐEnvPrefix(ctx context.Context, sel ast.SelectionSet, v *v1alpha12.EnvPrefix) graphql.Marshaler {
+func (ec *executionContext) marshalOEnvPrefix2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐEnvPrefix(ctx context.Context, sel ast.SelectionSet, v *v1alpha13.EnvPrefix) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
@@ -31082,6 +39270,25 @@ func (ec *executionContext) unmarshalOFunctionEnvValueFromInput2ᚖgithubᚗcom�
 	}
 	res, err := ec.unmarshalInputFunctionEnvValueFromInput(ctx, v)
 	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOFunctionMetadata2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐFunctionMetadataᚄ(ctx context.Context, sel ast.SelectionSet, v []FunctionMetadata) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNFunctionMetadata2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐFunctionMetadata(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 func (ec *executionContext) marshalOFunctionMetadata2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐFunctionMetadata(ctx context.Context, sel ast.SelectionSet, v *FunctionMetadata) graphql.Marshaler {
@@ -31243,7 +39450,7 @@ func (ec *executionContext) marshalOMeshPath2ᚖgithubᚗcomᚋkymaᚑeventmesh�
 	return ec._MeshPath(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalONamespace2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx context.Context, sel ast.SelectionSet, v *v13.Namespace) graphql.Marshaler {
+func (ec *executionContext) marshalONamespace2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐNamespace(ctx context.Context, sel ast.SelectionSet, v *v14.Namespace) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
@@ -31301,11 +39508,18 @@ func (ec *executionContext) marshalOPort2ᚖuint32(ctx context.Context, sel ast.
 	return res
 }
 
-func (ec *executionContext) marshalOSecret2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐSecret(ctx context.Context, sel ast.SelectionSet, v *v13.Secret) graphql.Marshaler {
+func (ec *executionContext) marshalOSecret2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐSecret(ctx context.Context, sel ast.SelectionSet, v *v14.Secret) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
 	return ec._Secret(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOService2ᚖk8sᚗioᚋapiᚋcoreᚋv1ᚐService(ctx context.Context, sel ast.SelectionSet, v *v14.Service) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._Service(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalOServiceBinding2ᚖgithubᚗcomᚋkubernetesᚑsigsᚋserviceᚑcatalogᚋpkgᚋapisᚋservicecatalogᚋv1beta1ᚐServiceBinding(ctx context.Context, sel ast.SelectionSet, v *v1beta11.ServiceBinding) graphql.Marshaler {
@@ -31315,7 +39529,7 @@ func (ec *executionContext) marshalOServiceBinding2ᚖgithubᚗcomᚋkubernetes�
 	return ec._ServiceBinding(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalOServiceBindingUsage2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐServiceBindingUsageᚄ(ctx context.Context, sel ast.SelectionSet, v []v1alpha12.ServiceBindingUsage) graphql.Marshaler {
+func (ec *executionContext) marshalOServiceBindingUsage2ᚕgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐServiceBindingUsageᚄ(ctx context.Context, sel ast.SelectionSet, v []v1alpha13.ServiceBindingUsage) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
@@ -31334,14 +39548,14 @@ func (ec *executionContext) marshalOServiceBindingUsage2ᚕgithubᚗcomᚋkyma�
 	return ret
 }
 
-func (ec *executionContext) marshalOServiceBindingUsage2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐServiceBindingUsage(ctx context.Context, sel ast.SelectionSet, v *v1alpha12.ServiceBindingUsage) graphql.Marshaler {
+func (ec *executionContext) marshalOServiceBindingUsage2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐServiceBindingUsage(ctx context.Context, sel ast.SelectionSet, v *v1alpha13.ServiceBindingUsage) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
 	return ec._ServiceBindingUsage(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalOServiceBindingUsageParameters2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐParameters(ctx context.Context, sel ast.SelectionSet, v *v1alpha12.Parameters) graphql.Marshaler {
+func (ec *executionContext) marshalOServiceBindingUsageParameters2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋk8sᚋapisᚋservicecatalogᚋv1alpha1ᚐParameters(ctx context.Context, sel ast.SelectionSet, v *v1alpha13.Parameters) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
@@ -31455,7 +39669,7 @@ func (ec *executionContext) marshalOString2ᚖstring(ctx context.Context, sel as
 	return res
 }
 
-func (ec *executionContext) marshalOSubscriber2ᚖknativeᚗdevᚋpkgᚋapisᚋduckᚋv1ᚐDestination(ctx context.Context, sel ast.SelectionSet, v *v14.Destination) graphql.Marshaler {
+func (ec *executionContext) marshalOSubscriber2ᚖknativeᚗdevᚋpkgᚋapisᚋduckᚋv1ᚐDestination(ctx context.Context, sel ast.SelectionSet, v *v16.Destination) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
@@ -31470,7 +39684,7 @@ func (ec *executionContext) unmarshalOSubscriberInput2ᚖgithubᚗcomᚋkymaᚑe
 	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalOSubscriberRef2ᚖknativeᚗdevᚋpkgᚋapisᚋduckᚋv1ᚐKReference(ctx context.Context, sel ast.SelectionSet, v *v14.KReference) graphql.Marshaler {
+func (ec *executionContext) marshalOSubscriberRef2ᚖknativeᚗdevᚋpkgᚋapisᚋduckᚋv1ᚐKReference(ctx context.Context, sel ast.SelectionSet, v *v16.KReference) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}

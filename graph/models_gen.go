@@ -12,6 +12,7 @@ import (
 	"github.com/kyma-eventmesh/kyma-console/eventmesh"
 	"github.com/kyma-eventmesh/kyma-console/k8s"
 	"github.com/kyma-eventmesh/kyma-console/k8s/apis/applicationconnector/v1alpha1"
+	v1alpha11 "github.com/kyma-eventmesh/kyma-console/k8s/apis/serverless/v1alpha1"
 	v12 "k8s.io/api/core/v1"
 	v11 "knative.dev/eventing/pkg/apis/duck/v1"
 	"knative.dev/eventing/pkg/apis/eventing/v1"
@@ -97,6 +98,12 @@ type ApplicationServiceInput struct {
 	Events *ApplicationServiceEventsInput `json:"events,omitempty"`
 	// The API that it serves.
 	API *ApplicationServiceAPIInput `json:"api,omitempty"`
+}
+
+// A part that the cluster has.
+type BackendModule struct {
+	// application, eventing, serverless, servicecatalog, servicecatalogaddons, rafter, apigateway or ui.
+	Name string `json:"name"`
 }
 
 // A page of Brokers.
@@ -197,6 +204,22 @@ type ConnectionOrder struct {
 	Field ConnectionOrderField `json:"field"`
 	// Which way; null means ASC.
 	Direction *OrderDirection `json:"direction,omitempty"`
+}
+
+// The Connector Service, which gives Applications their certificates.
+type ConnectorService struct {
+	// URL at which an Application gets its certificate, with a token that can be used once.
+	URL string `json:"url"`
+}
+
+// The state of a container.
+type ContainerState struct {
+	// In one word.
+	State ContainerStateType `json:"state"`
+	// Why, in one word, such as CrashLoopBackOff; "" for a container that runs.
+	Reason string `json:"reason"`
+	// Why, for a person; may be empty.
+	Message string `json:"message"`
 }
 
 // A service binding that was created.
@@ -303,6 +326,14 @@ type FunctionEnvValueFromInput struct {
 	Key string `json:"key"`
 	// Whether the object or key may be missing; null means no.
 	Optional *bool `json:"optional,omitempty"`
+}
+
+// A change of a Function.
+type FunctionEvent struct {
+	// What happened.
+	Type k8s.EventType `json:"type"`
+	// The Function after the change, before it for DELETE.
+	Function *v1alpha11.Function `json:"function"`
 }
 
 // A Function by name.
@@ -425,6 +456,46 @@ type PageInfo struct {
 	EndCursor *string `json:"endCursor,omitempty"`
 }
 
+// A right, as Kubernetes' SubjectAccessReview names it. See @HasAccess.
+type ResourceAttributes struct {
+	// What is done, such as get.
+	Verb string `json:"verb"`
+	// API group; null is that of the core.
+	APIGroup *string `json:"apiGroup,omitempty"`
+	// Version of the API group.
+	APIVersion *string `json:"apiVersion,omitempty"`
+	// The resource, such as namespaces.
+	Resource *string `json:"resource,omitempty"`
+	// Name of the argument that has the resource.
+	ResourceArg *string `json:"resourceArg,omitempty"`
+	// The subresource, "" for none.
+	Subresource string `json:"subresource"`
+	// Name of the argument that has the object's name.
+	NameArg *string `json:"nameArg,omitempty"`
+	// Name of the argument that has the namespace.
+	NamespaceArg *string `json:"namespaceArg,omitempty"`
+	// Whether the arguments are those of the parent object.
+	IsChildResolver bool `json:"isChildResolver"`
+}
+
+// Amounts of resources as Kubernetes quantities.
+type ResourceLimits struct {
+	// Bytes, such as 128Mi; null if not set.
+	Memory *string `json:"memory,omitempty"`
+	// Cores, such as 100m; null if not set.
+	CPU *string `json:"cpu,omitempty"`
+}
+
+// The most of each resource.
+type ResourceQuotaHard struct {
+	// Sum of the limits.
+	Limits *ResourceLimits `json:"limits"`
+	// Sum of the requests.
+	Requests *ResourceLimits `json:"requests"`
+	// Number of Pods as a Kubernetes quantity, "" if not limited.
+	Pods string `json:"pods"`
+}
+
 // Amounts of resources as Kubernetes quantities.
 type ResourceValues struct {
 	// Bytes, such as 128Mi; null if not set.
@@ -505,6 +576,14 @@ type ServiceBrokerStatus struct {
 	Reason string `json:"reason"`
 	// For a person, may be empty.
 	Message string `json:"message"`
+}
+
+// A change of a Service.
+type ServiceEvent struct {
+	// What happened.
+	Type k8s.EventType `json:"type"`
+	// The Service after the change, before it for DELETE.
+	Service *v12.Service `json:"service"`
 }
 
 // A page of service instances.
@@ -634,6 +713,13 @@ type TriggerEvent struct {
 	Type k8s.EventType `json:"type"`
 	// The Trigger after the change, before it for DELETE.
 	Trigger *v1.Trigger `json:"trigger"`
+}
+
+// The version of Kyma.
+type VersionInfo struct {
+	// As the image of its installer says: a version such as 1.16.0, "pull request PR-1", or the whole image if it is not
+	// Kyma's own. null when there is no installer or the caller may not see it.
+	KymaVersion *string `json:"kymaVersion,omitempty"`
 }
 
 // Which services of an Application a namespace may use.
@@ -948,6 +1034,67 @@ func (e ConnectionOrderField) MarshalJSON() ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
+// The state of a container, in one word.
+type ContainerStateType string
+
+const (
+	// It has not been started yet, or is being started again.
+	ContainerStateTypeWaiting ContainerStateType = "WAITING"
+	// It runs.
+	ContainerStateTypeRunning ContainerStateType = "RUNNING"
+	// It has ended.
+	ContainerStateTypeTerminated ContainerStateType = "TERMINATED"
+)
+
+var AllContainerStateType = []ContainerStateType{
+	ContainerStateTypeWaiting,
+	ContainerStateTypeRunning,
+	ContainerStateTypeTerminated,
+}
+
+func (e ContainerStateType) IsValid() bool {
+	switch e {
+	case ContainerStateTypeWaiting, ContainerStateTypeRunning, ContainerStateTypeTerminated:
+		return true
+	}
+	return false
+}
+
+func (e ContainerStateType) String() string {
+	return string(e)
+}
+
+func (e *ContainerStateType) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = ContainerStateType(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid ContainerStateType", str)
+	}
+	return nil
+}
+
+func (e ContainerStateType) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *ContainerStateType) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e ContainerStateType) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
 // Kinds of objects that hold values of environment variables.
 type FunctionEnvValueFromType string
 
@@ -1059,6 +1206,73 @@ func (e *OrderDirection) UnmarshalJSON(b []byte) error {
 }
 
 func (e OrderDirection) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// How far a Pod is.
+type PodStatusType string
+
+const (
+	// Not all its containers have been started.
+	PodStatusTypePending PodStatusType = "PENDING"
+	// It runs.
+	PodStatusTypeRunning PodStatusType = "RUNNING"
+	// All its containers ended well.
+	PodStatusTypeSucceeded PodStatusType = "SUCCEEDED"
+	// All its containers ended, one of them not well.
+	PodStatusTypeFailed PodStatusType = "FAILED"
+	// Its node does not answer.
+	PodStatusTypeUnknown PodStatusType = "UNKNOWN"
+)
+
+var AllPodStatusType = []PodStatusType{
+	PodStatusTypePending,
+	PodStatusTypeRunning,
+	PodStatusTypeSucceeded,
+	PodStatusTypeFailed,
+	PodStatusTypeUnknown,
+}
+
+func (e PodStatusType) IsValid() bool {
+	switch e {
+	case PodStatusTypePending, PodStatusTypeRunning, PodStatusTypeSucceeded, PodStatusTypeFailed, PodStatusTypeUnknown:
+		return true
+	}
+	return false
+}
+
+func (e PodStatusType) String() string {
+	return string(e)
+}
+
+func (e *PodStatusType) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = PodStatusType(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid PodStatusType", str)
+	}
+	return nil
+}
+
+func (e PodStatusType) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *PodStatusType) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e PodStatusType) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil
@@ -1187,6 +1401,67 @@ func (e *ServiceBindingUsageStatusType) UnmarshalJSON(b []byte) error {
 }
 
 func (e ServiceBindingUsageStatusType) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// Protocols of ports.
+type ServiceProtocol string
+
+const (
+	// TCP.
+	ServiceProtocolTCP ServiceProtocol = "TCP"
+	// UDP.
+	ServiceProtocolUDP ServiceProtocol = "UDP"
+	// Another, such as SCTP.
+	ServiceProtocolUnknown ServiceProtocol = "UNKNOWN"
+)
+
+var AllServiceProtocol = []ServiceProtocol{
+	ServiceProtocolTCP,
+	ServiceProtocolUDP,
+	ServiceProtocolUnknown,
+}
+
+func (e ServiceProtocol) IsValid() bool {
+	switch e {
+	case ServiceProtocolTCP, ServiceProtocolUDP, ServiceProtocolUnknown:
+		return true
+	}
+	return false
+}
+
+func (e ServiceProtocol) String() string {
+	return string(e)
+}
+
+func (e *ServiceProtocol) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = ServiceProtocol(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid ServiceProtocol", str)
+	}
+	return nil
+}
+
+func (e ServiceProtocol) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *ServiceProtocol) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e ServiceProtocol) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil

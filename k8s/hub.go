@@ -6,9 +6,7 @@ import (
 	"sync/atomic"
 
 	"k8s.io/apimachinery/pkg/api/equality"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
@@ -39,27 +37,35 @@ func newHub() *hub {
 }
 
 // hub returns the hub of a kind, nil when there is no informer of it.
-func (c *Cluster) hub(gvk schema.GroupVersionKind) *hub {
+func (c *Cluster) hub(k cached) *hub {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return c.hubs[gvk]
+	return c.hubs[k]
 }
 
-// addHub gives an informer that has not started, of obj's kind, its hub. Informers of untyped objects have none: nobody
-// watches them or waits for them.
-func (c *Cluster) addHub(scheme *runtime.Scheme, informer toolscache.SharedIndexInformer, obj runtime.Object) {
-	switch obj.(type) {
-	case runtime.Unstructured, *metav1.PartialObjectMetadata:
-		return
+// synced returns the hub of k once the cache has all objects of the kind. It starts the informer if nobody has.
+func (c *Cluster) synced(ctx context.Context, k kind) (*hub, error) {
+	example, err := k.example(c.manager.GetScheme())
+	if err != nil {
+		return nil, err
 	}
+	if _, err := c.manager.GetCache().GetInformer(ctx, example); err != nil {
+		return nil, err
+	}
+	return c.hub(k.cached), nil
+}
+
+// addHub gives an informer that has not started, of obj's kind, its hub.
+func (c *Cluster) addHub(scheme *runtime.Scheme, informer toolscache.SharedIndexInformer, obj runtime.Object) {
 	gvk, err := apiutil.GVKForObject(obj, scheme)
 	utilruntime.Must(err) // the caches have found it by the same scheme
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	h := c.hubs[gvk]
+	k := cached{gvk, formOf(obj)}
+	h := c.hubs[k]
 	if h == nil { // else the informer is made for the second time: the kind was not there at the first
 		h = newHub()
-		c.hubs[gvk] = h
+		c.hubs[k] = h
 	}
 	_, err = informer.AddEventHandler(h.handler())
 	utilruntime.Must(err) // fails for informers that have stopped

@@ -10,12 +10,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/kyma-eventmesh/kyma-console/k8s"
 	rafterv1 "github.com/kyma-eventmesh/kyma-console/k8s/apis/rafter/v1beta1"
 )
 
 // TestIndex makes an index while objects are there already, side by side, and of a kind that is not installed.
 func TestIndex(t *testing.T) {
-	cluster := open(t)
+	cluster := open(t, k8s.Options{})
 	ctx := as(t, admin)
 	c := cluster.Client(ctx)
 	for name, color := range map[string]string{"index-sky": "blue", "index-grass": "green"} {

@@ -23,7 +23,6 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	utilcache "k8s.io/apimachinery/pkg/util/cache"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
@@ -76,7 +75,7 @@ type Cluster struct {
 	audit          *slog.Logger
 
 	mu     sync.RWMutex
-	hubs   map[schema.GroupVersionKind]*hub
+	hubs   map[cached]*hub
 	checks []check
 
 	indexing sync.Mutex
@@ -99,7 +98,7 @@ func Open(ctx context.Context, o Options) (*Cluster, error) {
 	cfg = rest.CopyConfig(cfg)
 	cfg.QPS = -1
 	c := &Cluster{
-		config: cfg, anonymous: o.Anonymous, hubs: map[schema.GroupVersionKind]*hub{},
+		config: cfg, anonymous: o.Anonymous, hubs: map[cached]*hub{},
 		spaces: utilcache.NewLRUExpireCache(maxSpaces), audit: o.Audit,
 		reviewInterval: cmp.Or(o.ReviewInterval, DefaultReviewInterval),
 	}

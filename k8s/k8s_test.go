@@ -12,8 +12,11 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/client-go/kubernetes"
@@ -114,6 +117,8 @@ func TestCluster(t *testing.T) {
 	t.Run("tracked reads", func(t *testing.T) { testTrackedReads(t, cluster) })
 	t.Run("missing kind", func(t *testing.T) { testMissingKind(t, cluster) })
 	t.Run("audit", func(t *testing.T) { testAudit(t, cluster, &records) })
+	t.Run("review", func(t *testing.T) { testReview(t, cluster) })
+	t.Run("serves", func(t *testing.T) { testServes(t, cluster) })
 	t.Run("authenticate", func(t *testing.T) { testAuthenticate(t, cluster) })
 	t.Run("issuers", func(t *testing.T) { testIssuers(t, cluster, dex, ci) })
 	t.Run("watch under load", func(t *testing.T) { testWatchUnderLoad(t, cluster) })
@@ -155,7 +160,10 @@ func testNobody(t *testing.T, cluster *k8s.Cluster) {
 		"create": c.Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "a", Namespace: "hers"}}),
 		"delete": c.Delete(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "a", Namespace: "hers"}}),
 		"status": c.Status().Update(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "hers"}}),
+		"update": c.Update(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "a", Namespace: "hers"}}),
+		"patch":  c.Patch(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "a", Namespace: "hers"}}, client.RawPatch(types.MergePatchType, []byte("{}"))),
 		"watch":  watchErr,
+		"review": cluster.Review(t.Context(), "create", &corev1.ConfigMap{}),
 	} {
 		if !apierrors.IsUnauthorized(err) {
 			t.Errorf("%s without a user: got %v, want Unauthorized", name, err)
@@ -217,8 +225,14 @@ func testWrites(t *testing.T, cluster *k8s.Cluster) {
 	}
 	for _, key := range []client.ObjectKey{{Name: "n"}, {Namespace: "hers"}, {Namespace: "hers", Name: "a/b"}, {Namespace: "..", Name: "n"}} {
 		o := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: key.Name, Namespace: key.Namespace}}
-		if err := c.Delete(t.Context(), o); !apierrors.IsBadRequest(err) {
-			t.Errorf("deleting %q, which is no name: got %v, want a bad request", key, err)
+		for verb, err := range map[string]error{
+			"deleting": c.Delete(t.Context(), o),
+			"updating": c.Update(t.Context(), o),
+			"patching": c.Patch(t.Context(), o, client.RawPatch(types.MergePatchType, []byte("{}"))),
+		} {
+			if !apierrors.IsBadRequest(err) {
+				t.Errorf("%s %q, which is no name: got %v, want a bad request", verb, key, err)
+			}
 		}
 	}
 }
@@ -285,4 +299,58 @@ func testAuthenticate(t *testing.T, cluster *k8s.Cluster) {
 			}
 		})
 	}
+}
+
+func testReview(t *testing.T, cluster *k8s.Cluster) {
+	for _, tt := range []struct {
+		verb, namespace string
+		allowed         bool
+	}{
+		{"create", "hers", true},
+		{"delete", "hers", false},
+		{"create", "other", false},
+		{"create", "", false}, // in all namespaces
+	} {
+		err := cluster.Review(as(t, alice), tt.verb, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: tt.namespace}})
+		if tt.allowed != (err == nil) || (err != nil && !k8s.Denied(err)) {
+			t.Errorf("%s in %q: got %v, want allowed %t", tt.verb, tt.namespace, err, tt.allowed)
+		}
+	}
+}
+
+// testServes asks for a kind before and after it is installed.
+func testServes(t *testing.T, cluster *k8s.Cluster) {
+	if ok, err := cluster.Serves(schema.GroupKind{Kind: "ConfigMap"}); !ok || err != nil {
+		t.Errorf("ConfigMap: got %t, %v", ok, err)
+	}
+	if ok, err := cluster.Serves(schema.GroupKind{Kind: "Nothing"}); ok || err != nil {
+		t.Errorf("a kind that a known group lacks: got %t, %v", ok, err)
+	}
+	late := schema.GroupKind{Group: "late.example.com", Kind: "Late"}
+	for range 2 { // the second answer is remembered
+		if ok, err := cluster.Serves(late); ok || err != nil {
+			t.Fatalf("before it is installed: got %t, %v", ok, err)
+		}
+	}
+	crd := &apiextensionsv1.CustomResourceDefinition{
+		ObjectMeta: metav1.ObjectMeta{Name: "lates.late.example.com"},
+		Spec: apiextensionsv1.CustomResourceDefinitionSpec{
+			Group: late.Group, Scope: apiextensionsv1.ClusterScoped,
+			Names: apiextensionsv1.CustomResourceDefinitionNames{Kind: late.Kind, Plural: "lates"},
+			Versions: []apiextensionsv1.CustomResourceDefinitionVersion{{
+				Name: "v1", Served: true, Storage: true,
+				Schema: &apiextensionsv1.CustomResourceValidation{OpenAPIV3Schema: &apiextensionsv1.JSONSchemaProps{Type: "object"}},
+			}},
+		},
+	}
+	if err := cluster.Client(as(t, admin)).Create(t.Context(), crd); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() error {
+		ok, err := cluster.Serves(late)
+		if !ok {
+			return errors.Join(err, errors.New("not served"))
+		}
+		return err
+	})
 }

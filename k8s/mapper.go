@@ -1,6 +1,7 @@
 package k8s
 
 import (
+	"strings"
 	"sync"
 	"time"
 
@@ -32,10 +33,10 @@ func newMapper(m meta.RESTMapper) *mapper {
 
 // RESTMapping returns the resource of a kind. The result is shared and must not be changed.
 func (m *mapper) RESTMapping(gk schema.GroupKind, versions ...string) (*meta.RESTMapping, error) {
-	if len(versions) != 1 {
+	if len(versions) > 1 {
 		return m.RESTMapper.RESTMapping(gk, versions...)
 	}
-	gvk := gk.WithVersion(versions[0])
+	gvk := gk.WithVersion(strings.Join(versions, "")) // "" for the cluster's own choice
 	m.mu.RLock()
 	a, ok := m.answers[gvk]
 	m.mu.RUnlock()

@@ -22,7 +22,7 @@ type Reads struct {
 // readsKey is the key of Reads in a context.
 type readsKey struct{}
 
-// TrackReads returns a context with which all reads through Client and Watch are noted, and where.
+// TrackReads returns a context with which all reads through Client are noted, and where.
 func TrackReads(ctx context.Context) (context.Context, *Reads) {
 	r := &Reads{until: time.Now().Add(reviewTTL), generations: map[*hub]uint64{}}
 	return context.WithValue(ctx, readsKey{}, r), r
@@ -63,12 +63,12 @@ func (r *Reads) Current() bool {
 // are about to be read. A cache is changed before its handler knows, so a generation that is noted before a read is never
 // newer than what is read.
 func (c *Cluster) noted(ctx context.Context, k kind) (*hub, error) {
-	h := c.hub(k.GroupVersionKind)
+	h := c.hub(k.cached)
 	if h == nil {
-		if _, err := c.manager.GetCache().GetInformerForKind(ctx, k.GroupVersionKind); err != nil {
+		var err error
+		if h, err = c.synced(ctx, k); err != nil {
 			return nil, err
 		}
-		h = c.hub(k.GroupVersionKind)
 	}
 	if r, ok := ctx.Value(readsKey{}).(*Reads); ok {
 		r.mu.Lock()

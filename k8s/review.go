@@ -9,10 +9,13 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 // How long what is revoked stays usable, 30 seconds at most. An answer of the authorizer is believed for reviewTTL,
@@ -29,9 +32,53 @@ const (
 // errDenied is the reason of every refusal. It does not say whether what was asked for exists.
 var errDenied = errors.New("access denied")
 
+// cached is a kind in a form in which there is a cache of it: the Go type, without one, or its metadata alone.
+type cached struct {
+	schema.GroupVersionKind
+	form form
+}
+
+type form int
+
+const (
+	typed form = iota
+	untyped
+	metadataOnly
+)
+
+func formOf(obj runtime.Object) form {
+	switch obj.(type) {
+	case runtime.Unstructured:
+		return untyped
+	case *metav1.PartialObjectMetadata, *metav1.PartialObjectMetadataList:
+		return metadataOnly
+	default:
+		return typed
+	}
+}
+
+// example is an object by which the caches know what is meant.
+func (c cached) example(scheme *runtime.Scheme) (client.Object, error) {
+	switch c.form {
+	case untyped:
+		u := &unstructured.Unstructured{}
+		u.SetGroupVersionKind(c.GroupVersionKind)
+		return u, nil
+	case metadataOnly:
+		m := &metav1.PartialObjectMetadata{}
+		m.SetGroupVersionKind(c.GroupVersionKind)
+		return m, nil
+	}
+	obj, err := scheme.New(c.GroupVersionKind)
+	if err != nil {
+		return nil, err
+	}
+	return obj.(client.Object), nil
+}
+
 // kind is a kind of objects, as the cluster has it.
 type kind struct {
-	schema.GroupVersionKind
+	cached
 	resource   string
 	namespaced bool
 }
@@ -47,9 +94,9 @@ func (c *Cluster) kindOf(obj runtime.Object) (kind, error) {
 	}
 	mapping, err := c.manager.GetRESTMapper().RESTMapping(gvk.GroupKind(), gvk.Version)
 	if err != nil {
-		return kind{GroupVersionKind: gvk}, err
+		return kind{}, err
 	}
-	return kind{gvk, mapping.Resource.Resource, mapping.Scope.Name() == meta.RESTScopeNameNamespace}, nil
+	return kind{cached{gvk, formOf(obj)}, mapping.Resource.Resource, mapping.Scope.Name() == meta.RESTScopeNameNamespace}, nil
 }
 
 // isNamespace reports whether k is that of Namespaces.

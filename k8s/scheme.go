@@ -15,6 +15,7 @@ import (
 	functionsv1 "github.com/kyma-eventmesh/kyma-console/k8s/apis/serverless/v1alpha1"
 	usagesv1 "github.com/kyma-eventmesh/kyma-console/k8s/apis/servicecatalog/v1alpha1"
 	sourcesv1 "github.com/kyma-eventmesh/kyma-console/k8s/apis/sources/v1alpha1"
+	uiv1 "github.com/kyma-eventmesh/kyma-console/k8s/apis/ui/v1alpha1"
 )
 
 // NewScheme knows every kind that the program works with: Kubernetes' own, Knative Eventing's, Service Catalog's,
@@ -33,6 +34,7 @@ func NewScheme() *runtime.Scheme {
 		kymamessagingv1.AddToScheme,
 		rafterv1.AddToScheme,
 		usagesv1.AddToScheme,
+		uiv1.AddToScheme,
 	} {
 		// Adding a kind fails only when two Go types claim it: a mistake of this list.
 		utilruntime.Must(add(s))

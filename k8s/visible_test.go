@@ -243,7 +243,7 @@ func testRightsComeAndGo(t *testing.T, cluster *k8s.Cluster) {
 // testWatchUnderLoad has hundreds of readers come, go and stall while the API server changes objects. Who stays sees every
 // deletion, and nobody leaves anything behind.
 func testWatchUnderLoad(t *testing.T, cluster *k8s.Cluster) {
-	const readers, rounds, objects = 300, 20, 10
+	const readers, rounds, objects = 300, 8, 10
 	before := runtime.NumGoroutine()
 	ctx, cancel := context.WithCancel(as(t, admin))
 	defer cancel()

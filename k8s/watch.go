@@ -144,14 +144,6 @@ func (c *Cluster) newWatcher(ctx context.Context, obj client.Object, opts ...cli
 	return w, nil
 }
 
-// synced returns the hub of k once the cache has all objects of the kind.
-func (c *Cluster) synced(ctx context.Context, k kind) (*hub, error) {
-	if _, err := c.manager.GetCache().GetInformerForKind(ctx, k.GroupVersionKind); err != nil {
-		return nil, err
-	}
-	return c.hub(k.GroupVersionKind), nil
-}
-
 // sight is what the user may watch now. If that is not everything, what it depends on is followed from here on.
 func (w *watcher) sight(ctx context.Context) (sight, error) {
 	s, err := w.cluster.sightOf(ctx, w.user, "watch", w.kind, w.namespace)

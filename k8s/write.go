@@ -42,10 +42,12 @@ func (u userClient) write(ctx context.Context, w write, do func(client.Client) e
 	if err != nil {
 		return err
 	}
-	if h := u.cluster.hub(gvk); h != nil { // else nobody has read the kind yet, and who does will read what is
-		ctx, cancel := context.WithTimeout(ctx, settleTime)
-		defer cancel()
-		h.await(ctx, w.shown)
+	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	for _, f := range []form{typed, untyped, metadataOnly} {
+		if h := u.cluster.hub(cached{gvk, f}); h != nil { // else nobody has read it yet, and who does will read what is
+			h.await(ctx, w.shown)
+		}
 	}
 	return nil
 }

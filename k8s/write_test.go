@@ -83,6 +83,12 @@ func testOtherWrites(t *testing.T, c client.Client) {
 			t.Errorf("after it was applied: %v", err)
 		}
 	}
+	list := &unstructured.UnstructuredList{} // a cache of its own
+	list.SetAPIVersion("v1")
+	list.SetKind("ConfigMapList")
+	if err := c.List(t.Context(), list, client.HasLabels{"own"}); err != nil || len(list.Items) != 1 {
+		t.Fatalf("without a Go type: %d objects, %v", len(list.Items), err)
+	}
 	o := &corev1.ConfigMap{ObjectMeta: named("own-dry", "other")}
 	if err := client.NewDryRunClient(c).Create(t.Context(), o); err != nil {
 		t.Fatal(err)
@@ -95,6 +101,9 @@ func testOtherWrites(t *testing.T, c client.Client) {
 	}
 	if err := c.Get(t.Context(), key, &corev1.ConfigMap{}); !apierrors.IsNotFound(err) {
 		t.Errorf("after it was deleted with all others: %v", err)
+	}
+	if err := c.List(t.Context(), list, client.HasLabels{"own"}); err != nil || len(list.Items) != 0 {
+		t.Errorf("after it was deleted, without a Go type: %d objects, %v", len(list.Items), err)
 	}
 	namespace := &corev1.Namespace{ObjectMeta: named("own-namespace")}
 	if err := c.Create(t.Context(), namespace); err != nil {
@@ -287,4 +296,17 @@ func BenchmarkFirstAccess(b *testing.B) {
 		}
 	})
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "accesses/s")
+}
+
+// BenchmarkList is what it takes to list a few objects of a namespace, for somebody whose right is known.
+func BenchmarkList(b *testing.B) {
+	cluster := open(b, k8s.Options{})
+	createAll(b, cluster, &corev1.ConfigMap{ObjectMeta: named("one", "default")}, &corev1.ConfigMap{ObjectMeta: named("two", "default")})
+	ctx := as(b, admin)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := cluster.Client(ctx).List(ctx, &corev1.ConfigMapList{}, client.InNamespace("default")); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

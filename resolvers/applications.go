@@ -2,8 +2,6 @@ package resolvers
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -50,128 +48,38 @@ func (r mutationResolver) CreateApplication(ctx context.Context, name string, de
 	if err := r.writer(ctx, dryRun).Create(ctx, app); err != nil {
 		return nil, err
 	}
-	return &graph.ApplicationMutationOutput{Name: app.Name, Description: app.Spec.Description, Labels: notNil(app.Spec.Labels)}, nil
+	return written(app), nil
 }
 
-func (r mutationResolver) DeleteApplication(ctx context.Context, name string) (*graph.DeleteApplicationOutput, error) {
+func (r mutationResolver) UpdateApplication(ctx context.Context, name string, description *string, labels map[string]string, dryRun *bool) (*graph.ApplicationMutationOutput, error) {
 	app := &appv1.Application{ObjectMeta: metav1.ObjectMeta{Name: name}}
-	if err := r.Cluster.Client(ctx).Delete(ctx, app); err != nil {
+	change := map[string]any{"/spec/description": deref(description), "/spec/labels": notNil(labels)}
+	if err := replace(ctx, r.writer(ctx, dryRun), app, change); err != nil {
+		return nil, err
+	}
+	return written(app), nil
+}
+
+func written(app *appv1.Application) *graph.ApplicationMutationOutput {
+	return &graph.ApplicationMutationOutput{Name: app.Name, Description: app.Spec.Description, Labels: notNil(app.Spec.Labels)}
+}
+
+func (r mutationResolver) DeleteApplication(ctx context.Context, name string, dryRun *bool) (*graph.DeleteApplicationOutput, error) {
+	app := &appv1.Application{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	if err := r.writer(ctx, dryRun).Delete(ctx, app); err != nil {
 		return nil, err
 	}
 	return &graph.DeleteApplicationOutput{Name: name}, nil
 }
 
-func (r mutationResolver) RegisterApplicationService(ctx context.Context, application string, in graph.ApplicationServiceInput) (*appv1.Service, error) {
-	details, err := serviceDetails(in)
-	if err != nil {
-		return nil, err
-	}
-	c := r.Cluster.Client(ctx)
-	id, err := eventmesh.RegisterService(ctx, c, application, details)
-	if err != nil {
-		return nil, err
-	}
-	return service(ctx, c, application, id)
-}
-
-func (r mutationResolver) UnregisterApplicationService(ctx context.Context, application, id string) (*appv1.Service, error) {
-	c := r.Cluster.Client(ctx)
-	before, err := service(ctx, c, application, id)
-	if apierrors.IsNotFound(err) {
-		// The cache may not show it yet, or an interrupted call may have left its documents: that is for the next line.
-		before = &appv1.Service{ID: id}
-	} else if err != nil {
-		return nil, err
-	}
-	if err := eventmesh.UnregisterService(ctx, c, application, id); err != nil {
-		return nil, err
-	}
-	return before, nil
-}
-
-// service reads one service of an application.
-func service(ctx context.Context, c client.Reader, application, id string) (*appv1.Service, error) {
-	app, err := get[appv1.Application](ctx, c, "", application)
-	if err != nil {
-		return nil, err
-	}
-	if s := app.Service(id); s != nil {
-		return s, nil
-	}
-	return nil, apierrors.NewNotFound(appv1.GroupVersion.WithResource("applications").GroupResource(), application+"/"+id)
-}
-
-func serviceDetails(in graph.ApplicationServiceInput) (eventmesh.ServiceDetails, error) {
-	details := eventmesh.ServiceDetails{
-		Provider:         in.Provider,
-		Name:             in.Name,
-		Description:      in.Description,
-		ShortDescription: deref(in.ShortDescription),
-		Identifier:       deref(in.Identifier),
-		Labels:           in.Labels,
-	}
-	if in.Events != nil {
-		spec, err := json.Marshal(in.Events.Spec)
-		if err != nil {
-			return details, fmt.Errorf("encoding events.spec: %w", err)
-		}
-		details.Events = &eventmesh.ServiceEvents{Spec: spec}
-	}
-	if in.API != nil {
-		details.API = &eventmesh.ServiceAPI{TargetURL: in.API.TargetURL}
-		if in.API.Spec != nil {
-			spec, err := json.Marshal(in.API.Spec)
-			if err != nil {
-				return details, fmt.Errorf("encoding api.spec: %w", err)
-			}
-			details.API.Spec = spec
-		}
-	}
-	return details, nil
-}
-
-func (r mutationResolver) EnableApplication(ctx context.Context, application, namespace string, allServices *bool, services []*appv1.ApplicationMappingService) (*graph.ApplicationMapping, error) {
-	mapping := &appv1.ApplicationMapping{
-		ObjectMeta: metav1.ObjectMeta{Name: application, Namespace: namespace},
-		Spec:       appv1.ApplicationMappingSpec{Services: enabledServices(allServices, services)},
-	}
-	if err := r.Cluster.Client(ctx).Create(ctx, mapping); err != nil {
-		return nil, err
-	}
-	out := &graph.ApplicationMapping{Namespace: namespace, Application: application, AllServices: allServices}
-	if !mapping.AllServices() {
-		out.Services = pointers(mapping.Spec.Services)
-	}
-	return out, nil
-}
-
-// enabledServices is what a mapping lists: nil for every service, now and later, else exactly those given.
-func enabledServices(all *bool, services []*appv1.ApplicationMappingService) []appv1.ApplicationMappingService {
-	if all == nil || *all {
-		return nil
-	}
-	out := []appv1.ApplicationMappingService{}
-	for _, s := range services {
-		if s != nil && !slices.Contains(out, *s) {
-			out = append(out, *s)
-		}
-	}
-	return out
-}
-
-func (r mutationResolver) DisableApplication(ctx context.Context, application, namespace string) (*graph.ApplicationMapping, error) {
-	mapping := &appv1.ApplicationMapping{ObjectMeta: metav1.ObjectMeta{Name: application, Namespace: namespace}}
-	if err := r.Cluster.Client(ctx).Delete(ctx, mapping); err != nil {
-		return nil, err
-	}
-	return &graph.ApplicationMapping{Namespace: namespace, Application: application}, nil
-}
-
 func (r subscriptionResolver) ApplicationEvent(ctx context.Context) (<-chan *graph.ApplicationEvent, error) {
-	return watch(ctx, r.Resolver, &appv1.Application{}, everything,
+	return watchParts(ctx, r.Resolver, &appv1.Application{}, everything,
 		func(e k8sEvent[*appv1.Application]) *graph.ApplicationEvent {
 			return &graph.ApplicationEvent{Type: e.Type, Application: e.Object}
-		})
+		},
+		// Both have the Application's name.
+		part(r.Resolver, &appv1.ApplicationMapping{}, ofName),
+		part(r.Resolver, &sourcesv1.HTTPSource{}, ofName, client.InNamespace(eventmesh.IntegrationNamespace)))
 }
 
 type applicationResolver struct{ *Resolver }
@@ -313,13 +221,4 @@ func ofAPI(e *appv1.Entry, field *string) *string {
 		return nil
 	}
 	return field
-}
-
-// pointers points to each element.
-func pointers[T any](list []T) []*T {
-	out := make([]*T, len(list))
-	for i := range list {
-		out[i] = &list[i]
-	}
-	return out
 }

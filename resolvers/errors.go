@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -49,6 +51,11 @@ func (m moduleDisabled) Error() string {
 	return fmt.Sprintf("MODULE_DISABLED: The %s module is disabled.", string(m))
 }
 
+// unavailable is the error of a field whose answer is another service's to give, which does not.
+type unavailable string
+
+func (u unavailable) Error() string { return string(u) + " does not answer" }
+
 // table maps the kinds of errors to what clients see, first match wins. An empty message means the error's own text.
 var table = []struct {
 	is      func(error) bool
@@ -70,6 +77,7 @@ var table = []struct {
 	{is: func(err error) bool { return errors.As(err, new(moduleDisabled)) }, code: codeModuleDisabled},
 	{is: meta.IsNoMatchError, code: codeModuleDisabled, message: "MODULE_DISABLED: This part is not installed in the cluster."},
 	{is: func(err error) bool { return errors.As(err, new(stillWaiting)) }, code: codeTimeout},
+	{is: func(err error) bool { return errors.As(err, new(unavailable)) }, code: codeUnavailable},
 	{is: isTimeout, code: codeTimeout, message: "the cluster did not answer in time"},
 	{is: isUnavailable, code: codeUnavailable, message: "the cluster cannot be reached"},
 	{is: func(err error) bool { return errors.Is(err, context.Canceled) }, code: codeCanceled, message: "the request was cancelled"},
@@ -167,7 +175,11 @@ func fieldsOf(err error) []map[string]string {
 		if name == "<nil>" {
 			name = "" // how the API server names the object as a whole
 		}
-		fields = append(fields, map[string]string{"field": name, "message": cause.Message})
+		field := map[string]string{"field": name, "message": cause.Message}
+		// The API server may find the same twice.
+		if !slices.ContainsFunc(fields, func(f map[string]string) bool { return maps.Equal(f, field) }) {
+			fields = append(fields, field)
+		}
 	}
 	return fields
 }

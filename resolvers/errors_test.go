@@ -49,6 +49,7 @@ func TestPresent(t *testing.T) {
 		{"wrapped keeps where", fmt.Errorf("triggers[1]: %w", apierrors.NewBadRequest("bad name")), "triggers[1]: bad name", "INVALID"},
 		{"too large", apierrors.NewRequestEntityTooLargeError("limit is 3MB"), "Request entity too large: limit is 3MB", "TOO_LARGE"},
 		{"too many", apierrors.NewTooManyRequestsError("slow down"), "Too many requests: slow down", "RATE_LIMITED"},
+		{"another service is down", unavailable("the Connector Service"), "the Connector Service does not answer", "UNAVAILABLE"},
 		{"module off", moduleDisabled("serverless"), "MODULE_DISABLED: The serverless module is disabled.", "MODULE_DISABLED"},
 		{
 			"kind not installed", &meta.NoKindMatchError{GroupKind: schema.GroupKind{Kind: "Trigger"}},
@@ -97,6 +98,7 @@ func TestPresentFields(t *testing.T) {
 	invalid := apierrors.NewInvalid(schema.GroupKind{Group: "g", Kind: "Function"}, "f", field.ErrorList{
 		field.Required(field.NewPath("spec", "source"), "no source"),
 		field.Forbidden(nil, "not so"),
+		field.Required(field.NewPath("spec", "source"), "no source"),
 	})
 	got := (&Resolver{}).present(t.Context(), gqlerror.WrapPath(nil, invalid))
 	extensions, err := json.Marshal(got.Extensions)

@@ -42,7 +42,7 @@ func (r queryResolver) FunctionLogs(ctx context.Context, name, namespace string)
 	return r.Resolver.FunctionLogs(namespace, name), nil
 }
 
-func (r mutationResolver) CreateFunction(ctx context.Context, name, namespace string, params graph.FunctionMutationInput) (*functionsv1.Function, error) {
+func (r mutationResolver) CreateFunction(ctx context.Context, name, namespace string, params graph.FunctionMutationInput, dryRun *bool) (*functionsv1.Function, error) {
 	spec, err := functionSpec(&params)
 	if err != nil {
 		return nil, err
@@ -51,21 +51,31 @@ func (r mutationResolver) CreateFunction(ctx context.Context, name, namespace st
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace, Labels: params.Labels},
 		Spec:       spec,
 	}
-	if err := r.Cluster.Client(ctx).Create(ctx, function); err != nil {
+	if err := r.writer(ctx, dryRun).Create(ctx, function); err != nil {
 		return nil, err
 	}
 	return function, nil
 }
 
-func (r mutationResolver) DeleteFunction(ctx context.Context, namespace string, in graph.FunctionMetadataInput) (*graph.FunctionMetadata, error) {
-	if in.Namespace != namespace {
-		return nil, apierrors.NewBadRequest(fmt.Sprintf("function.namespace is %q, not %q", in.Namespace, namespace))
-	}
-	function := &functionsv1.Function{ObjectMeta: metav1.ObjectMeta{Name: in.Name, Namespace: namespace}}
-	if err := r.Cluster.Client(ctx).Delete(ctx, function); err != nil {
+func (r mutationResolver) UpdateFunction(ctx context.Context, name, namespace string, params graph.FunctionMutationInput, dryRun *bool) (*functionsv1.Function, error) {
+	spec, err := functionSpec(&params)
+	if err != nil {
 		return nil, err
 	}
-	return &graph.FunctionMetadata{Name: in.Name, Namespace: namespace}, nil
+	function := &functionsv1.Function{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace}}
+	change := map[string]any{"/metadata/labels": notNil(params.Labels), "/spec": spec}
+	if err := replace(ctx, r.writer(ctx, dryRun), function, change); err != nil {
+		return nil, err
+	}
+	return function, nil
+}
+
+func (r subscriptionResolver) FunctionEvent(ctx context.Context, namespace string, functionName *string) (<-chan *graph.FunctionEvent, error) {
+	return watch(ctx, r.Resolver, &functionsv1.Function{},
+		func(f *functionsv1.Function) bool { return functionName == nil || f.Name == *functionName },
+		func(e k8sEvent[*functionsv1.Function]) *graph.FunctionEvent {
+			return &graph.FunctionEvent{Type: e.Type, Function: e.Object}
+		}, client.InNamespace(namespace))
 }
 
 // functionSpec is the specification that a client asks for.

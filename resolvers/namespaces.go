@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kyma-eventmesh/kyma-console/graph"
+	"github.com/kyma-eventmesh/kyma-console/k8s"
 	appv1 "github.com/kyma-eventmesh/kyma-console/k8s/apis/applicationconnector/v1alpha1"
 )
 
@@ -38,28 +39,56 @@ func (r queryResolver) Namespaces(ctx context.Context, withSystemNamespaces, wit
 	})), nil
 }
 
-func (r mutationResolver) CreateNamespace(ctx context.Context, name string, labels map[string]string) (*corev1.Namespace, error) {
+func (r mutationResolver) CreateNamespace(ctx context.Context, name string, labels map[string]string, dryRun *bool) (*corev1.Namespace, error) {
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}
-	if err := r.Cluster.Client(ctx).Create(ctx, namespace); err != nil {
+	if err := r.writer(ctx, dryRun).Create(ctx, namespace); err != nil {
 		return nil, err
 	}
 	return namespace, nil
 }
 
-func (r mutationResolver) DeleteNamespace(ctx context.Context, name string) (*corev1.Namespace, error) {
+func (r mutationResolver) UpdateNamespace(ctx context.Context, name string, labels map[string]string, dryRun *bool) (*corev1.Namespace, error) {
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
-	if err := remove(ctx, r.Cluster.Client(ctx), namespace); err != nil {
+	if err := replace(ctx, r.writer(ctx, dryRun), namespace, map[string]any{"/metadata/labels": notNil(labels)}); err != nil {
+		return nil, err
+	}
+	return namespace, nil
+}
+
+func (r mutationResolver) DeleteNamespace(ctx context.Context, name string, dryRun *bool) (*corev1.Namespace, error) {
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	if err := remove(ctx, r.writer(ctx, dryRun), namespace); err != nil {
 		return nil, err
 	}
 	return namespace, nil
 }
 
 func (r subscriptionResolver) NamespaceEvent(ctx context.Context, withSystemNamespaces *bool) (<-chan *graph.NamespaceEvent, error) {
-	return watch(ctx, r.Resolver, &corev1.Namespace{},
+	return watchParts(ctx, r.Resolver, &corev1.Namespace{},
 		func(n *corev1.Namespace) bool { return deref(withSystemNamespaces) || !isSystemNamespace(n.Name) },
 		func(e k8sEvent[*corev1.Namespace]) *graph.NamespaceEvent {
 			return &graph.NamespaceEvent{Type: e.Type, Namespace: e.Object}
-		})
+		},
+		part(r.Resolver, &corev1.Pod{}, ofNamespace),
+		part(r.Resolver, &appv1.ApplicationMapping{}, ofNamespace),
+		part(r.Resolver, &appv1.Application{}, r.mappedIn))
+}
+
+// mappedIn are the namespaces that begin or cease to count an Application: those in which it is enabled, when it is made
+// and when it is gone.
+func (r *Resolver) mappedIn(ctx context.Context, e k8sEvent[*appv1.Application]) ([]string, error) {
+	if e.Type == k8s.Updated {
+		return nil, nil
+	}
+	var mappings appv1.ApplicationMappingList
+	if err := r.Cluster.Client(ctx).List(ctx, &mappings, client.MatchingFields{indexName: e.Object.Name}); err != nil {
+		return nil, err
+	}
+	namespaces := []string{}
+	for _, m := range mappings.Items {
+		namespaces = append(namespaces, m.Namespace)
+	}
+	return namespaces, nil
 }
 
 // namespaceResolver answers for a namespace both in detail and in a list: the GraphQL types differ, the object does not.
@@ -88,8 +117,12 @@ func (namespaceResolver) IsSystemNamespace(_ context.Context, n *corev1.Namespac
 	return isSystemNamespace(n.Name), nil
 }
 
-// Applications are the names of the Applications that exist and are enabled in the namespace, sorted.
 func (r namespaceResolver) Applications(ctx context.Context, n *corev1.Namespace) ([]string, error) {
+	return ifInstalled(r.applications(ctx, n))
+}
+
+// applications are the names of the Applications that exist and are enabled in the namespace, sorted.
+func (r namespaceResolver) applications(ctx context.Context, n *corev1.Namespace) ([]string, error) {
 	c := r.Cluster.Client(ctx)
 	var mappings appv1.ApplicationMappingList
 	if err := c.List(ctx, &mappings, client.InNamespace(n.Name)); err != nil {
@@ -117,10 +150,7 @@ func (r namespaceResolver) Applications(ctx context.Context, n *corev1.Namespace
 }
 
 func (r namespaceResolver) ApplicationsCount(ctx context.Context, n *corev1.Namespace) (*int, error) {
-	names, err := r.Applications(ctx, n)
-	if err != nil {
-		return nil, err
-	}
+	names, err := r.applications(ctx, n)
 	count := len(names)
-	return &count, nil
+	return ifInstalled(&count, err)
 }

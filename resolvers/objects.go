@@ -5,12 +5,16 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 )
@@ -47,6 +51,15 @@ func ifInstalled[T any](v T, err error) (T, error) {
 	return v, err
 }
 
+// signedIn is an Unauthorized error when there is nobody in ctx: for fields that everybody else may ask for, and that need
+// no object of the cluster.
+func signedIn(ctx context.Context) error {
+	if _, ok := request.UserFrom(ctx); !ok {
+		return apierrors.NewUnauthorized("no user")
+	}
+	return nil
+}
+
 // byName sorts objects by namespace, then name: the order of every list of the API.
 func byName[T any, P object[T]](items []T) []T {
 	slices.SortFunc(items, func(a, b T) int {
@@ -79,18 +92,30 @@ func (r *Resolver) writer(ctx context.Context, dryRun *bool) client.Client {
 	return c
 }
 
-// remove deletes obj, of which namespace and name are set, and leaves in it the object as it was. A user who may delete
-// but not read, or who deletes what was made an instant ago, gets it with namespace and name only.
-func remove(ctx context.Context, c client.Client, obj client.Object) error {
-	err := c.Get(ctx, client.ObjectKeyFromObject(obj), obj)
-	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err) {
-		return err
+// operation is one of a JSON patch, RFC 6902.
+type operation struct {
+	Op    string `json:"op"`
+	Path  string `json:"path"`
+	Value any    `json:"value"`
+}
+
+// replace sets fields of obj, of which namespace and name are set, to new values as a whole, and leaves in obj the object
+// as it is then. The keys of values are JSON pointers whose last part only may be missing. As it is one patch of the latest
+// state, what others write at the same time is neither lost nor overlooked, nor is anything that this program does not know.
+func replace(ctx context.Context, c client.Writer, obj client.Object, values map[string]any) error {
+	var operations []operation
+	for _, path := range slices.Sorted(maps.Keys(values)) {
+		operations = append(operations, operation{"add", path, values[path]}) // which replaces what is there
 	}
-	// By name, not by the version or UID that was read: the caller means whatever has the name now.
-	target := obj.DeepCopyObject().(client.Object)
-	target.SetResourceVersion("")
-	target.SetUID("")
-	return c.Delete(ctx, target)
+	return retry.RetryOnConflict(retry.DefaultRetry, func() error { return patch(ctx, c, obj, operations...) })
+}
+
+func patch(ctx context.Context, c client.Writer, obj client.Object, operations ...operation) error {
+	data, err := json.Marshal(operations)
+	if err != nil {
+		return fmt.Errorf("encoding the change: %w", err)
+	}
+	return c.Patch(ctx, obj, client.RawPatch(types.JSONPatchType, data))
 }
 
 // jsonOf is obj as kubectl shows it: with kind and apiVersion, which objects in memory may lack, and without the notes of
@@ -108,6 +133,20 @@ func (r *Resolver) jsonOf(obj client.Object) (map[string]any, error) {
 	u.SetGroupVersionKind(gvk)
 	u.SetManagedFields(nil)
 	return u.Object, nil
+}
+
+// remove deletes obj, of which namespace and name are set, and leaves in it the object as it was. A user who may delete
+// but not read, or who deletes what was made an instant ago, gets it with namespace and name only.
+func remove(ctx context.Context, c client.Client, obj client.Object) error {
+	err := c.Get(ctx, client.ObjectKeyFromObject(obj), obj)
+	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err) {
+		return err
+	}
+	// By name, not by the version or UID that was read: the caller means whatever has the name now.
+	target := obj.DeepCopyObject().(client.Object)
+	target.SetResourceVersion("")
+	target.SetUID("")
+	return c.Delete(ctx, target)
 }
 
 // rawJSON is a JSON object as Kubernetes types hold it, nil for nil. field names it in an error.

@@ -31,6 +31,9 @@ type Resolver struct {
 	// CatalogTime is how long connectApplication waits for the catalog to show services that it has enabled. Zero means
 	// half a minute.
 	CatalogTime time.Duration
+	// ConnectorService is the URL of Kyma's Connector Service, for the field connectorService; that is MODULE_DISABLED when
+	// it is empty.
+	ConnectorService string
 	// Log takes what must not be sent to a client. Nil means slog.Default.
 	Log *slog.Logger
 

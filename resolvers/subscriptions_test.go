@@ -195,6 +195,16 @@ func TestSubscriptions(t *testing.T) {
 			`{apiVersion: v1, kind: Namespace, metadata: {name: NAME}}`, `{apiVersion: v1, kind: Namespace, metadata: {name: natss}}`,
 		},
 		{
+			"serviceEvent", `subscription { serviceEvent(namespace: "streams") { type service { name json ports { port } } } }`, "serviceEvent", "service",
+			`{apiVersion: v1, kind: Service, metadata: {name: NAME, namespace: streams}, spec: {ports: [{port: 80}]}}`,
+			`{apiVersion: v1, kind: Service, metadata: {name: silent, namespace: default}, spec: {ports: [{port: 80}]}}`,
+		},
+		{
+			"functionEvent", `subscription { functionEvent(namespace: "streams") { type function { name source status { phase } } } }`, "functionEvent", "function",
+			`{apiVersion: serverless.kyma-project.io/v1alpha1, kind: Function, metadata: {name: NAME, namespace: streams}, spec: {source: x}}`,
+			`{apiVersion: serverless.kyma-project.io/v1alpha1, kind: Function, metadata: {name: silent, namespace: default}, spec: {source: x}}`,
+		},
+		{
 			"triggerEvent", `subscription { triggerEvent(namespace: "streams", serviceName: "lambda") { type trigger { name spec { port path } status { status } } } }`,
 			"triggerEvent", "trigger",
 			`{apiVersion: eventing.knative.dev/v1, kind: Trigger, metadata: {name: NAME, namespace: streams}, spec: {broker: default, subscriber: {uri: "http://lambda.streams.svc.cluster.local"}}}`,
@@ -278,6 +288,10 @@ func TestSubscriptionDenied(t *testing.T) {
 	for _, document := range []string{
 		`subscription { triggerEvent(namespace: "streams") { type } }`,
 		`subscription { meshStatusEvent(namespace: "streams") { type } }`,
+		`subscription { serviceEvent(namespace: "streams") { type } }`,
+		`subscription { functionEvent(namespace: "streams") { type } }`,
+		`subscription { namespaceEvent { type } }`,
+		`subscription { applicationEvent { type } }`,
 		`subscription { serviceBindingEvent(namespace: "streams") { type } }`,
 		`subscription { serviceBrokerEvent(namespace: "streams") { type } }`,
 		`subscription { clusterServiceBrokerEvent { type } }`,

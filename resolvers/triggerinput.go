@@ -114,7 +114,7 @@ func newDestination(what, namespace string, in *graph.SubscriberInput) (duckv1.D
 		return invalid(": port and path go with ref, not with uri")
 	case ref == nil && ((uri.Scheme != "http" && uri.Scheme != "https") || uri.Host == ""):
 		return invalid(".uri must be an absolute http or https URI, since there is no ref")
-	case ref == nil && elsewhere(uri, namespace):
+	case ref == nil && outside(uri, namespace):
 		return invalid(".uri is of a service outside of namespace %q: a Trigger calls services of its own namespace", namespace)
 	case ref == nil:
 		return duckv1.Destination{URI: uri}, nil
@@ -142,8 +142,8 @@ func serviceURI(service, namespace string, in *graph.SubscriberInput, relative *
 	return uri
 }
 
-// elsewhere says whether a URI names a Service of another namespace by a name that can be nothing else.
-func elsewhere(uri *apis.URL, namespace string) bool {
+// outside says whether a URI names a Service of another namespace by a name that can be nothing else.
+func outside(uri *apis.URL, namespace string) bool {
 	host := strings.ToLower(uri.URL().Hostname())
 	_, of, ok := eventmesh.ParseServiceHost(host)
 	return ok && of != namespace && strings.Contains(strings.TrimSuffix(host, ".")+".", ".svc.")

@@ -6,10 +6,11 @@
 //   - serverless: Function
 //   - messaging: JetStreamChannel
 //
-// Two packages beside them are the parts that are read of other programs' kinds, which those programs define:
+// The packages beside them are the parts that are read of other programs' kinds, which those programs define:
 //
 //   - rafter: Asset, AssetGroup, ClusterAsset, ClusterAssetGroup
 //   - servicecatalog: ServiceBindingUsage
+//   - ui: ClusterMicroFrontend, MicroFrontend
 //
 // The Go types are the source. After a change of one, "go generate ./k8s/apis/" writes the deep copies and the files in
 // crds anew.

@@ -25,8 +25,9 @@ type Application struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// Spec is what the application is and offers.
+	// Spec is what the application is and offers. It is always there, so that a patch can name what is in it.
 	// +optional
+	// +kubebuilder:default={}
 	Spec ApplicationSpec `json:"spec,omitzero"`
 	// Status is what the reconciler made of it.
 	// +optional
