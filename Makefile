@@ -38,11 +38,9 @@ unit:
 examples:
 	examples/test.sh
 
-# A package and the name of a fuzz test in it, one a line: go test takes one at a time. Making an interesting input smaller is
-# kept short, for it would take most of the time.
-FUZZ_TESTS = \
-	./resolvers:FuzzDocument \
-	./resolvers/scalars:FuzzScalars
+# Each fuzz test as package:name, for go test takes one at a time. Making an interesting input smaller is kept short, for it
+# would take most of the time.
+FUZZ_TESTS = $(shell grep -rHoE '^func Fuzz[A-Za-z0-9]*' --include='*_test.go' . | sed 's|/[^/]*:func |:|' | sort)
 FUZZTIME ?= 1m
 
 fuzz:

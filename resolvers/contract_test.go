@@ -20,9 +20,11 @@ const (
 	releasedFile = "testdata/released.graphqls"
 )
 
-// deviations are the differences from the contract that are meant, each with its reason. All of them take what the
-// contract says and more.
+// deviations are the differences from the contract that are meant, each with its reason. With all of them every document
+// is answered that the contract allows.
 var deviations = map[string]string{
+	"ResourceAttributes: missing":                                         "the input of @HasAccess, with which the old server marked its own fields: no document can name it, and access control is not in the schema here (docs/decisions/004)",
+	"Extension: missing":                                                  "no field and no argument has it",
 	"Query.triggers(serviceName): is String, not String!":                 "documents of April 2020 do not give it, or give subscriber",
 	"Subscription.triggerEvent(serviceName): is String, not String!":      "documents of April 2020 do not give it, or give subscriber",
 	"SubscriberInput.ref: is SubscriberRefInput, not SubscriberRefInput!": "documents of April 2020 give uri instead",
@@ -76,8 +78,12 @@ func TestReleased(t *testing.T) {
 		release(t)
 		return
 	}
+	var added []string
 	for _, d := range compareSchemas(current, released) {
-		t.Errorf("not in %s yet, run this test with -update: %s", releasedFile, d.at)
+		added = append(added, d.at)
+	}
+	if len(added) > 0 {
+		t.Errorf("not in %s yet, run this test with -update: %s", releasedFile, strings.Join(added, ", "))
 	}
 }
 

@@ -30,6 +30,7 @@ func taken[T any](unmarshal func(any) (T, error), marshal func(T) graphql.Marsha
 
 var scalars = map[string]func(any) ([]byte, error){
 	"JSON":                      taken(UnmarshalJSON, MarshalJSON),
+	"Settings":                  taken(UnmarshalJSON, MarshalJSON), // by gqlgen.yml
 	"Labels":                    taken(UnmarshalLabels, MarshalLabels),
 	"Timestamp":                 taken(UnmarshalTimestamp, MarshalTimestamp),
 	"ApplicationMappingService": taken(UnmarshalApplicationMappingService, MarshalApplicationMappingService),
