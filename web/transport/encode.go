@@ -8,8 +8,16 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 )
 
-// encode writes an answer as JSON.
-func encode(r *graphql.Response) []byte { return slices.Concat(parts(r)...) }
+// encode writes an answer as JSON, for a message of a stream: those have data always, if only null, as the Console knows it
+// of a subscription that is refused.
+func encode(r *graphql.Response) []byte {
+	if len(r.Data) == 0 {
+		withData := *r
+		withData.Data = []byte("null")
+		r = &withData
+	}
+	return slices.Concat(parts(r)...)
+}
 
 // parts returns an answer as JSON, in parts, of which the data are those that gqlgen has written: they are not read again.
 // Without data, which means that nothing was executed, there is no entry for them.
