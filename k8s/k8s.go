@@ -27,7 +27,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/user"
-	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -66,7 +65,7 @@ type Cluster struct {
 	config         *rest.Config
 	manager        manager.Manager
 	authenticator  authenticator.Request
-	authorizer     authorizer.Authorizer
+	decisions      *decisions
 	anonymous      user.Info
 	clients        *lru.Cache[string, client.Client]
 	nobody         client.Client
@@ -123,15 +122,14 @@ func Open(ctx context.Context, o Options) (*Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the authenticator: %w", err)
 	}
-	c.authorizer, err = authorizerfactory.DelegatingAuthorizerConfig{
+	authorizer, err := authorizerfactory.DelegatingAuthorizerConfig{
 		SubjectAccessReviewClient: kube.AuthorizationV1(),
-		AllowCacheTTL:             reviewTTL,
-		DenyCacheTTL:              reviewTTL,
 		WebhookRetryBackoff:       &backoff,
-	}.New()
+	}.New() // it remembers nothing: see decisions
 	if err != nil {
 		return nil, fmt.Errorf("making the authorizer: %w", err)
 	}
+	c.decisions = newDecisions(authorizer)
 	return c, nil
 }
 

@@ -14,7 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/authentication/user"
-	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -104,19 +103,20 @@ func (k kind) isNamespace() bool { return k.Group == "" && k.Kind == "Namespace"
 
 // review says nil when u may do verb on objects of k, in namespace ("" for all) and of name ("" for any).
 func (c *Cluster) review(ctx context.Context, u user.Info, verb string, k kind, namespace, name string) error {
-	attributes := authorizer.AttributesRecord{
-		User: u, Verb: verb, Namespace: namespace, Name: name, ResourceRequest: true,
-		APIGroup: k.Group, APIVersion: k.Version, Resource: k.resource,
+	who, err := identity(u)
+	if err != nil {
+		return err
 	}
+	q := question{who: who, verb: verb, group: k.Group, version: k.Version, resource: k.resource, namespace: namespace, name: name}
 	if k.isNamespace() && name != "" {
 		// As the API server does: a role inside a namespace may grant reading the namespace itself.
-		attributes.Namespace = name
+		q.namespace = name
 	}
-	decision, _, err := c.authorizer.Authorize(ctx, attributes)
+	allowed, err := c.decisions.allows(ctx, u, q)
 	if err != nil {
 		return fmt.Errorf("reviewing access: %w", err)
 	}
-	if decision != authorizer.DecisionAllow {
+	if !allowed {
 		return apierrors.NewForbidden(schema.GroupResource{Group: k.Group, Resource: k.resource}, name, errDenied)
 	}
 	return nil
