@@ -14,8 +14,9 @@ run:
 test: tools check generate unit examples
 
 .PHONY: tools
-# What a fresh machine with only Go, Node and apt lacks.
+# What a fresh machine with only Go and apt lacks. The packages of npm are installed by the test that uses them.
 tools:
+	@command -v node > /dev/null && command -v npm > /dev/null || (apt-get update -qq && apt-get install -y -qq nodejs npm)
 	@command -v jq > /dev/null && command -v curl > /dev/null || (apt-get update -qq && apt-get install -y -qq jq curl)
 
 check:

@@ -84,7 +84,9 @@ func serveEstate(dir string) error {
 		}
 		handler := web.New(web.Config{
 			Authenticate: cluster.Authenticate, Ready: cluster.Ready, Loopback: true,
-			GraphQL: resolvers.NewHandler(&resolvers.Resolver{Cluster: cluster}, resolvers.Limits{Answers: remembered}),
+			GraphQL: resolvers.NewHandler(&resolvers.Resolver{Cluster: cluster}, resolvers.Options{
+				Limits: resolvers.Limits{Answers: remembered, Operations: benchMost, Websockets: benchMost},
+			}),
 		})
 		fmt.Printf("console http://%s\n", ln.Addr())
 		g.Go(func() error { return web.Serve(ctx, ln, handler, web.ServeOptions{}) })
@@ -111,6 +113,9 @@ func estatePlane(ctx context.Context, dir string) (*embedded.ControlPlane, error
 	}
 	return embedded.Start(ctx, embedded.Options{DataDir: dir, Log: io.Discard, CRDs: append(ours, theirs...)})
 }
+
+// benchMost is more operations and websockets than any benchmark has at once, all of one user.
+const benchMost = 20_000
 
 // startEstate starts the server and fills it. It ends with the benchmark.
 func startEstate(b *testing.B) *estate {

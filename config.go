@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -18,6 +19,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 
 	"github.com/kyma-eventmesh/kyma-console/k8s"
+	"github.com/kyma-eventmesh/kyma-console/resolvers"
 )
 
 // envPrefix begins the environment variable of every flag: --data-dir is KYMA_CONSOLE_DATA_DIR.
@@ -34,6 +36,14 @@ type config struct {
 	connectorService string
 	demo             bool
 	oidc             oidcFlags
+
+	allowedOrigins      names
+	allowedHosts        names
+	playground          string
+	introspection       bool
+	documents           string
+	onlyStoredDocuments bool
+	limits              resolvers.Limits
 }
 
 // command runs the command line args.
@@ -78,7 +88,49 @@ func (c *config) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&c.connectorService, "connector-service", "", "URL of Kyma's Connector Service, which gives applications their certificates")
 	f.BoolVar(&c.demo, "demo", false, "make a small shop application with a function, and send it an event every few seconds")
 	c.oidc.addFlags(f)
+	c.addAPIFlags(f)
 }
+
+// addAPIFlags adds the flags that say who may use the API how much.
+func (c *config) addAPIFlags(f *pflag.FlagSet) {
+	f.Var(&c.allowedOrigins, "allowed-origins", "origins, such as https://console.example.com, whose pages may use the API from a browser, besides this server's own; separated by commas")
+	f.Var(&c.allowedHosts, "allowed-hosts", "names, besides localhost, by which the embedded cluster's console may be called; separated by commas")
+	f.StringVar(&c.playground, "playground", "embedded", "where the GraphQL playground is served: always, never, or embedded, which is with the embedded cluster only")
+	f.BoolVar(&c.introspection, "introspection", true, "show the schema: to introspection, at /schema.graphqls, and in suggestions of errors")
+	f.StringVar(&c.documents, "documents", "", "stored documents, which requests can name by documentId: a directory of *.graphql files, or a manifest in JSON (documents by id, or Apollo's)")
+	f.BoolVar(&c.onlyStoredDocuments, "only-stored-documents", false, "refuse every document that is not stored")
+	c.limits = resolvers.DefaultLimits()
+	f.Int64Var(&c.limits.Body, "max-body", c.limits.Body, "largest request or websocket message, in bytes")
+	f.IntVar(&c.limits.Tokens, "max-tokens", c.limits.Tokens, "how many tokens a GraphQL document may have")
+	f.IntVar(&c.limits.Depth, "max-depth", c.limits.Depth, "how many levels of fields a document may nest")
+	f.IntVar(&c.limits.Cost, "max-cost", c.limits.Cost, "how many fields the answer to a document may have, a list counted by its argument first, else as 10 items")
+	f.IntVar(&c.limits.Aliases, "max-aliases", c.limits.Aliases, "how many fields a document may rename")
+	f.IntVar(&c.limits.Batch, "max-batch", c.limits.Batch, "how many requests one POST may carry")
+	f.IntVar(&c.limits.Operations, "max-operations", c.limits.Operations, "how many operations a user may have running at once, GraphQL subscriptions included")
+	f.IntVar(&c.limits.Websockets, "max-websockets", c.limits.Websockets, "how many websockets a user may have open")
+	f.DurationVar(&c.limits.InitTimeout, "init-timeout", c.limits.InitTimeout, "how long a websocket may take to send connection_init")
+}
+
+// names is a flag with several values, separated by commas. Given again, it begins anew: the command line wins over the
+// environment.
+type names []string
+
+// String is the flag's value.
+func (n *names) String() string { return strings.Join(*n, ",") }
+
+// Set takes the flag's value.
+func (n *names) Set(value string) error {
+	*n = nil
+	for name := range strings.SplitSeq(value, ",") {
+		if name = strings.TrimSpace(name); name != "" {
+			*n = append(*n, name)
+		}
+	}
+	return nil
+}
+
+// Type is what the usage calls the value.
+func (n *names) Type() string { return "names" }
 
 // fromEnvironment sets every flag whose environment variable is set. The command line is parsed later and wins.
 func fromEnvironment(f *pflag.FlagSet, lookup func(string) (string, bool)) error {
@@ -121,6 +173,43 @@ func (c *config) validate() error {
 	if _, err := c.oidc.authentication(); err != nil {
 		errs = append(errs, err)
 	}
+	return errors.Join(append(errs, c.validateAPI())...)
+}
+
+// validateAPI says what is wrong with the flags of addAPIFlags.
+func (c *config) validateAPI() error {
+	var errs []error
+	for _, origin := range c.allowedOrigins {
+		// Anything more than this is never what a browser sends, and would silently allow nobody.
+		if u, err := url.Parse(origin); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") ||
+			strings.TrimSuffix(origin, "/") != u.Scheme+"://"+u.Host || strings.Contains(u.Host, "*") {
+			errs = append(errs, fmt.Errorf("--allowed-origins: %q is not an origin like https://console.example.com", origin))
+		}
+	}
+	if !slices.Contains([]string{"always", "never", "embedded"}, c.playground) {
+		errs = append(errs, fmt.Errorf("--playground: %q is none of always, never and embedded", c.playground))
+	}
+	if c.onlyStoredDocuments && c.documents == "" {
+		errs = append(errs, errors.New("--only-stored-documents needs --documents"))
+	}
+	for _, limit := range []struct {
+		name  string
+		value int64
+	}{
+		{"max-body", c.limits.Body},
+		{"max-tokens", int64(c.limits.Tokens)},
+		{"max-depth", int64(c.limits.Depth)},
+		{"max-cost", int64(c.limits.Cost)},
+		{"max-aliases", int64(c.limits.Aliases)},
+		{"max-batch", int64(c.limits.Batch)},
+		{"max-operations", int64(c.limits.Operations)},
+		{"max-websockets", int64(c.limits.Websockets)},
+		{"init-timeout", int64(c.limits.InitTimeout)},
+	} {
+		if limit.value < 1 {
+			errs = append(errs, fmt.Errorf("--%s must be positive", limit.name))
+		}
+	}
 	return errors.Join(errs...)
 }
 
@@ -134,6 +223,32 @@ func (c *config) addresses() []string {
 
 // embedded reports whether the cluster is in this process.
 func (c *config) embedded() bool { return c.kubeconfig == "" && !k8s.InCluster() }
+
+// api is how the API is served.
+func (c *config) api() (resolvers.Options, error) {
+	o := resolvers.Options{Limits: c.limits, NoIntrospection: !c.introspection}
+	if c.documents == "" {
+		return o, nil
+	}
+	var err error
+	if o.Documents, err = resolvers.LoadDocuments(c.documents, c.onlyStoredDocuments); err != nil {
+		return o, fmt.Errorf("--documents: %w", err)
+	}
+	return o, nil
+}
+
+// shownSchema is what is served of the schema.
+func (c *config) shownSchema() []byte {
+	if !c.introspection {
+		return nil
+	}
+	return schema
+}
+
+// showsPlayground reports whether the playground is served.
+func (c *config) showsPlayground() bool {
+	return c.playground == "always" || (c.playground == "embedded" && c.embedded())
+}
 
 // anonymous is who a request without a token acts as, nil for nobody. Only the embedded cluster has such a user.
 func (c *config) anonymous() user.Info {

@@ -6,10 +6,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/99designs/gqlgen/graphql"
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/pflag"
 	"k8s.io/apiserver/pkg/authentication/user"
+
+	"github.com/kyma-eventmesh/kyma-console/resolvers"
 )
 
 // parse is what command does before it runs.
@@ -35,6 +39,7 @@ func TestConfig(t *testing.T) {
 	defaults := config{
 		listen: "127.0.0.1:3000", connectorListen: "127.0.0.1:3001", brokerListen: "127.0.0.1:3002",
 		dataDir: ".kyma-console", anonymousUser: "admin",
+		playground: "embedded", introspection: true, limits: resolvers.DefaultLimits(),
 		oidc: oidcFlags{usernameClaim: "email", groupsClaim: "groups", signingAlgs: "RS256"},
 	}
 	with := func(change func(*config)) config {
@@ -82,6 +87,46 @@ func TestConfig(t *testing.T) {
 			[]string{"--kubeconfig=k", "--listen=:80", "--connector-listen=nonsense"},
 			with(func(c *config) { c.kubeconfig, c.listen, c.connectorListen = "k", ":80", "nonsense" }), nil,
 		},
+		{
+			"who may use the API",
+			env{"KYMA_CONSOLE_ALLOWED_ORIGINS": "https://a.example, http://localhost:8080/", "KYMA_CONSOLE_PLAYGROUND": "never"},
+			[]string{"--allowed-hosts=console.test,", "--introspection=false", "--documents=d.json", "--only-stored-documents"},
+			with(func(c *config) {
+				c.allowedOrigins, c.allowedHosts = names{"https://a.example", "http://localhost:8080/"}, names{"console.test"}
+				c.playground, c.introspection, c.documents, c.onlyStoredDocuments = "never", false, "d.json", true
+			}), nil,
+		},
+		{
+			"origins of the command line win, all of them",
+			env{"KYMA_CONSOLE_ALLOWED_ORIGINS": "https://a.example"},
+			[]string{"--allowed-origins=https://b.example"},
+			with(func(c *config) { c.allowedOrigins = names{"https://b.example"} }), nil,
+		},
+		{
+			"limits",
+			env{"KYMA_CONSOLE_MAX_DEPTH": "7", "KYMA_CONSOLE_INIT_TIMEOUT": "3s"},
+			[]string{
+				"--max-body=1", "--max-tokens=2", "--max-cost=3", "--max-aliases=4", "--max-batch=5", "--max-operations=6", "--max-websockets=8",
+			},
+			with(func(c *config) {
+				c.limits.Body, c.limits.Tokens, c.limits.Cost, c.limits.Aliases, c.limits.Batch = 1, 2, 3, 4, 5
+				c.limits.Operations, c.limits.Depth, c.limits.Websockets, c.limits.InitTimeout = 6, 7, 8, 3*time.Second
+			}), nil,
+		},
+		{
+			"limits that let nothing through", nil,
+			[]string{"--max-body=0", "--max-batch=-1", "--init-timeout=0s"},
+			defaults,
+			[]string{"--max-body", "--max-batch", "--init-timeout"},
+		},
+		{
+			"origins that are none", nil,
+			[]string{"--allowed-origins=*,https://*.example.com,console.example.com,https://a.example/path,ftp://a.example"},
+			defaults,
+			[]string{`"*"`, `"https://*.example.com"`, `"console.example.com"`, `"https://a.example/path"`, `"ftp://a.example"`},
+		},
+		{"a playground that may be", nil, []string{"--playground=maybe"}, defaults, []string{`"maybe"`}},
+		{"no document could be sent", nil, []string{"--only-stored-documents"}, defaults, []string{"--documents"}},
 		{"malformed environment", env{"KYMA_CONSOLE_DEMO": "perhaps"}, nil, defaults, []string{"KYMA_CONSOLE_DEMO", "perhaps"}},
 		{"all interfaces", nil, []string{"--listen=:3000"}, defaults, []string{`":3000" is not on loopback`}},
 		{"a name that may be anything", nil, []string{"--listen=example.com:1"}, defaults, []string{"example.com:1"}},
@@ -142,6 +187,49 @@ func TestAnonymous(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestDocuments holds that a document that is not stored is refused, and that one that cannot be used stops the program
+// before it has begun.
+func TestDocuments(t *testing.T) {
+	const stored, other = "{ applications { name } }", "{ __typename }"
+	manifest := filepath.Join(t.TempDir(), "documents.json")
+	write := func(document string) {
+		t.Helper()
+		if err := os.WriteFile(manifest, []byte(`{"stored": "`+document+`"}`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(stored)
+	c, err := parse(nil, "--documents="+manifest, "--only-stored-documents")
+	if err != nil {
+		t.Fatal(err)
+	}
+	api, err := c.api()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for query, refused := range map[string]bool{stored: false, other: true} {
+		if err := api.Documents.MutateOperationParameters(t.Context(), &graphql.RawParams{Query: query}); (err != nil) != refused {
+			t.Errorf("%s: %v, want it refused: %v", query, err, refused)
+		}
+	}
+	write("{ nothing }")
+	if _, err := c.api(); !contains(err, "--documents") || !contains(err, `"nothing"`) {
+		t.Errorf("a document that does not fit the schema: %v", err)
+	}
+}
+
+func TestShowsPlayground(t *testing.T) {
+	t.Setenv("KUBERNETES_SERVICE_HOST", "")
+	for args, want := range map[string]bool{
+		"": true, "--playground=never": false, "--kubeconfig=k": false, "--kubeconfig=k --playground=always": true,
+	} {
+		c, err := parse(nil, strings.Fields(args)...)
+		if got := c.showsPlayground(); err != nil || got != want {
+			t.Errorf("%q: got %v, %v, want %v", args, got, err, want)
+		}
 	}
 }
 

@@ -75,6 +75,10 @@ func serveAll(ctx context.Context, here *local, ports listeners, out io.Writer) 
 	if err != nil {
 		return err
 	}
+	api, err := c.api() // before anything starts that takes long
+	if err != nil {
+		return err
+	}
 	cluster, err := k8s.Open(ctx, k8s.Options{
 		Kubeconfig:     c.kubeconfig,
 		Anonymous:      c.anonymous(),
@@ -101,13 +105,17 @@ func serveAll(ctx context.Context, here *local, ports listeners, out io.Writer) 
 		}
 	}
 	console := web.New(web.Config{
-		Authenticate: cluster.Authenticate,
-		GraphQL:      resolvers.NewHandler(root, resolvers.Limits{}),
-		Schema:       schema,
-		Ready:        cluster.Ready,
-		Metrics:      metrics.Registry,
-		Log:          log.logger,
-		Loopback:     isLoopback(ports[consolePort].Addr()),
+		Authenticate:   cluster.Authenticate,
+		GraphQL:        resolvers.NewHandler(root, api),
+		Schema:         c.shownSchema(),
+		Playground:     c.showsPlayground(),
+		Ready:          cluster.Ready,
+		Metrics:        metrics.Registry,
+		Log:            log.logger,
+		Loopback:       isLoopback(ports[consolePort].Addr()),
+		AllowedHosts:   c.allowedHosts,
+		AllowedOrigins: c.allowedOrigins,
+		MaxBody:        c.limits.Body,
 	})
 	g.Go(func() error { return serve(ctx, "console", ports[consolePort], console, log.logger) })
 	g.Go(func() error { return cluster.Run(ctx) })
@@ -135,7 +143,9 @@ func printReady(out io.Writer, here *local, ports listeners) {
 	w("")
 	w("kyma-console is ready.")
 	w("  GraphQL       http://%s/graphql", console)
-	w("  Playground    http://%s/playground", console)
+	if here.config.showsPlayground() {
+		w("  Playground    http://%s/playground", console)
+	}
 	if !here.running() {
 		w("  Sign in       with a bearer token of the cluster, as of: kubectl create token <service account>")
 		return

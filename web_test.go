@@ -66,7 +66,7 @@ func TestConsolePages(t *testing.T) {
 		"/readyz":                         {200, jsonUTF8, `{"status":"ready"}` + "\n"},
 		"/healthz":                        {200, jsonUTF8, `{"status":"ok"}` + "\n"},
 		"/nothing":                        {404, jsonUTF8, `{"errors":[{"message":"there is nothing at /nothing","extensions":{"code":"NOT_FOUND"}}]}` + "\n"},
-		"/graphql?query=%7B__typename%7D": {200, jsonType, `{"data":{"__typename":"Query"}}`},
+		"/graphql?query=%7B__typename%7D": {200, jsonUTF8, `{"data":{"__typename":"Query"}}`},
 	} {
 		wantAnswer(t, http.MethodGet, shared.console+target, nil, "", want)
 	}

@@ -5259,6 +5259,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("FunctionReplicasInput", ec.unmarshalInputFunctionReplicasInput),
 			graphql.NewInputUnmarshaler("FunctionResourcesInput", ec.unmarshalInputFunctionResourcesInput),
 			graphql.NewInputUnmarshaler("OwnerReferenceInput", ec.unmarshalInputOwnerReferenceInput),
+			graphql.NewInputUnmarshaler("ResourceAttributes", ec.unmarshalInputResourceAttributes),
 			graphql.NewInputUnmarshaler("ResourceValuesInput", ec.unmarshalInputResourceValuesInput),
 			graphql.NewInputUnmarshaler("ServiceInstanceCreateInput", ec.unmarshalInputServiceInstanceCreateInput),
 			graphql.NewInputUnmarshaler("ServiceInstanceCreateInputResourceRef", ec.unmarshalInputServiceInstanceCreateInputResourceRef),
@@ -5399,6 +5400,40 @@ scalar UID
 
 "An absolute or relative URI, as a string."
 scalar URI
+
+"""
+A JSON object of whatever an object carries beside its fields. No field has it: it is declared because the Console's schema
+declares it.
+"""
+scalar Extension
+
+"""
+What the Console's old backend declared about the access to a field. Here access follows from what a field reads and writes, and no
+field is annotated; the directive is declared for tools that know that schema.
+"""
+directive @HasAccess("What a user needs the right to." attributes: ResourceAttributes!) on FIELD_DEFINITION
+
+"A right, as Kubernetes' SubjectAccessReview names it. See @HasAccess."
+input ResourceAttributes {
+  "What is done, such as get."
+  verb: String!
+  "API group; null is that of the core."
+  apiGroup: String
+  "Version of the API group."
+  apiVersion: String
+  "The resource, such as namespaces."
+  resource: String
+  "Name of the argument that has the resource."
+  resourceArg: String
+  "The subresource, \"\" for none."
+  subresource: String! = ""
+  "Name of the argument that has the object's name."
+  nameArg: String
+  "Name of the argument that has the namespace."
+  namespaceArg: String
+  "Whether the arguments are those of the parent object."
+  isChildResolver: Boolean! = false
+}
 
 # ------------------------------------------------------------------------------------------------------- root types
 
@@ -29566,6 +29601,111 @@ func UnmarshalOwnerReferenceInput(ctx context.Context, raw any) (v1.OwnerReferen
 	return out, err
 }
 
+func (ec *executionContext) unmarshalInputResourceAttributes(ctx context.Context, obj any) (ResourceAttributes, error) {
+	var it ResourceAttributes
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	if _, present := asMap["subresource"]; !present {
+		asMap["subresource"] = ""
+	}
+	if _, present := asMap["isChildResolver"]; !present {
+		asMap["isChildResolver"] = false
+	}
+
+	fieldsInOrder := [...]string{"verb", "apiGroup", "apiVersion", "resource", "resourceArg", "subresource", "nameArg", "namespaceArg", "isChildResolver"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "verb":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("verb"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Verb = data
+		case "apiGroup":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("apiGroup"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.APIGroup = data
+		case "apiVersion":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("apiVersion"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.APIVersion = data
+		case "resource":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("resource"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Resource = data
+		case "resourceArg":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("resourceArg"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ResourceArg = data
+		case "subresource":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("subresource"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Subresource = data
+		case "nameArg":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("nameArg"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.NameArg = data
+		case "namespaceArg":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("namespaceArg"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.NamespaceArg = data
+		case "isChildResolver":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("isChildResolver"))
+			data, err := ec.unmarshalNBoolean2bool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.IsChildResolver = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalResourceAttributes unmarshals raw into the ResourceAttributes input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalResourceAttributes(ctx context.Context, raw any) (ResourceAttributes, error) {
+	var out ResourceAttributes
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "ResourceAttributes", raw, &out)
+	return out, err
+}
+
 func (ec *executionContext) unmarshalInputResourceValuesInput(ctx context.Context, obj any) (ResourceValuesInput, error) {
 	var it ResourceValuesInput
 	if obj == nil {
@@ -37985,6 +38125,11 @@ func (ec *executionContext) marshalNRequiredPermission2ᚕgithubᚗcomᚋkymaᚑ
 	}
 
 	return ret
+}
+
+func (ec *executionContext) unmarshalNResourceAttributes2githubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐResourceAttributes(ctx context.Context, v any) (ResourceAttributes, error) {
+	res, err := ec.unmarshalInputResourceAttributes(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
 }
 
 func (ec *executionContext) marshalNResourceLimits2ᚖgithubᚗcomᚋkymaᚑeventmeshᚋkymaᚑconsoleᚋgraphᚐResourceLimits(ctx context.Context, sel ast.SelectionSet, v *ResourceLimits) graphql.Marshaler {

@@ -456,6 +456,28 @@ type PageInfo struct {
 	EndCursor *string `json:"endCursor,omitempty"`
 }
 
+// A right, as Kubernetes' SubjectAccessReview names it. See @HasAccess.
+type ResourceAttributes struct {
+	// What is done, such as get.
+	Verb string `json:"verb"`
+	// API group; null is that of the core.
+	APIGroup *string `json:"apiGroup,omitempty"`
+	// Version of the API group.
+	APIVersion *string `json:"apiVersion,omitempty"`
+	// The resource, such as namespaces.
+	Resource *string `json:"resource,omitempty"`
+	// Name of the argument that has the resource.
+	ResourceArg *string `json:"resourceArg,omitempty"`
+	// The subresource, "" for none.
+	Subresource string `json:"subresource"`
+	// Name of the argument that has the object's name.
+	NameArg *string `json:"nameArg,omitempty"`
+	// Name of the argument that has the namespace.
+	NamespaceArg *string `json:"namespaceArg,omitempty"`
+	// Whether the arguments are those of the parent object.
+	IsChildResolver bool `json:"isChildResolver"`
+}
+
 // Amounts of resources as Kubernetes quantities.
 type ResourceLimits struct {
 	// Bytes, such as 128Mi; null if not set.

@@ -297,3 +297,16 @@ func BenchmarkFirstAccess(b *testing.B) {
 	})
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "accesses/s")
 }
+
+// BenchmarkList is what it takes to list a few objects of a namespace, for somebody whose right is known.
+func BenchmarkList(b *testing.B) {
+	cluster := open(b, k8s.Options{})
+	createAll(b, cluster, &corev1.ConfigMap{ObjectMeta: named("one", "default")}, &corev1.ConfigMap{ObjectMeta: named("two", "default")})
+	ctx := as(b, admin)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := cluster.Client(ctx).List(ctx, &corev1.ConfigMapList{}, client.InNamespace("default")); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -50,7 +50,7 @@ func newAnswers(limit int) *answers {
 // intercept is an operation middleware of gqlgen.
 func (a *answers) intercept(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
 	op := graphql.GetOperationContext(ctx)
-	if op.Operation.Operation != ast.Query {
+	if op.Operation.Operation != ast.Query || op.Extensions[costExtension] != nil { // which the answer would repeat
 		return next(ctx)
 	}
 	key, ok := answerKey(ctx, op)

@@ -91,7 +91,7 @@ func run(m *testing.M) int {
 	logs := func(namespace, name string) []eventmesh.LogLine {
 		return []eventmesh.LogLine{{Time: time.Unix(1, 500_000_000), Message: "hello from " + namespace + "/" + name, EventID: "e-1"}, {Time: time.Unix(2, 0), Message: "bye"}}
 	}
-	shared = &world{cluster: cluster, admin: admin, handler: NewHandler(&Resolver{Cluster: cluster, FunctionLogs: logs}, Limits{})}
+	shared = &world{cluster: cluster, admin: admin, handler: NewHandler(&Resolver{Cluster: cluster, FunctionLogs: logs}, Options{})}
 	code := m.Run()
 	cancel()
 	<-ended

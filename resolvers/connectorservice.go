@@ -34,7 +34,7 @@ func (r queryResolver) ConnectorService(ctx context.Context, application string)
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("application %q: %s", application, strings.Join(problems, ", ")))
 	}
 	if r.Resolver.ConnectorService == "" {
-		return nil, fmt.Errorf("%w Name the Connector Service with the server's flag --connector-service.", moduleDisabled("connectorservice"))
+		return nil, fmt.Errorf("%w Name the Connector Service with the server's flag --connector-service", moduleDisabled("connectorservice"))
 	}
 	k8s.Uncacheable(ctx) // each answer is a new token
 	url, err := tokenURL(ctx, r.Resolver.ConnectorService, application)

@@ -31,7 +31,7 @@ func TestConnectorService(t *testing.T) {
 				_, _ = io.WriteString(w, tt.answer)
 			}))
 			defer srv.Close()
-			api := &world{handler: NewHandler(&Resolver{Cluster: shared.cluster, ConnectorService: srv.URL + "/base/", Log: slog.New(slog.DiscardHandler)}, Limits{})}
+			api := &world{handler: NewHandler(&Resolver{Cluster: shared.cluster, ConnectorService: srv.URL + "/base/", Log: slog.New(slog.DiscardHandler)}, Options{})}
 			got := api.ask(t, "admin", `{ connectorService(application: "shop") { url } }`)
 			if !strings.Contains(got, tt.want) || strings.Contains(got, "secret") {
 				t.Errorf("got %s, want %s in it", got, tt.want)
@@ -41,7 +41,7 @@ func TestConnectorService(t *testing.T) {
 	t.Run("nobody there", func(t *testing.T) {
 		srv := httptest.NewServer(http.NotFoundHandler())
 		srv.Close()
-		api := &world{handler: NewHandler(&Resolver{Cluster: shared.cluster, ConnectorService: srv.URL, Log: slog.New(slog.DiscardHandler)}, Limits{})}
+		api := &world{handler: NewHandler(&Resolver{Cluster: shared.cluster, ConnectorService: srv.URL, Log: slog.New(slog.DiscardHandler)}, Options{})}
 		if got := api.ask(t, "admin", `{ connectorService(application: "shop") { url } }`); !strings.Contains(got, `"code": "UNAVAILABLE"`) {
 			t.Errorf("got %s, want UNAVAILABLE", got)
 		}

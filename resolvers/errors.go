@@ -11,7 +11,9 @@ import (
 	"strings"
 
 	"github.com/99designs/gqlgen/graphql"
+	"github.com/99designs/gqlgen/graphql/errcode"
 	"github.com/google/uuid"
+	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -22,8 +24,8 @@ import (
 	"github.com/kyma-eventmesh/kyma-console/k8s"
 )
 
-// The values of extensions.code. Errors in a document itself have gqlgen's codes, GRAPHQL_PARSE_FAILED,
-// GRAPHQL_VALIDATION_FAILED and COMPLEXITY_LIMIT_EXCEEDED, and DEPTH_LIMIT_EXCEEDED.
+// The values of extensions.code. Errors in a document itself have gqlgen's codes, GRAPHQL_PARSE_FAILED and
+// GRAPHQL_VALIDATION_FAILED, and those of documentLimits; web/transport has some about how a document is sent.
 const (
 	codeBadRequest      = "BAD_REQUEST"
 	codeUnauthenticated = "UNAUTHENTICATED"
@@ -41,6 +43,14 @@ const (
 	codeInternal        = "INTERNAL"
 )
 
+// The codes of documents that ask for too much, or for what is not shown.
+const (
+	codeDepthLimit            = "DEPTH_LIMIT_EXCEEDED"
+	codeAliasLimit            = "ALIAS_LIMIT_EXCEEDED"
+	codeCostLimit             = "COMPLEXITY_LIMIT_EXCEEDED"
+	codeIntrospectionDisabled = "INTROSPECTION_DISABLED"
+)
+
 // accessDenied is the text that the Console compares with when it decides that somebody may not use it at all.
 const accessDenied = "access denied"
 
@@ -55,16 +65,6 @@ func (m moduleDisabled) Error() string {
 type unavailable string
 
 func (u unavailable) Error() string { return string(u) + " does not answer" }
-
-// itemError is the failure of one of the objects that a mutation was given, which the client finds by name in
-// extensions.item.
-type itemError struct {
-	name string
-	err  error
-}
-
-func (e *itemError) Error() string { return e.err.Error() }
-func (e *itemError) Unwrap() error { return e.err }
 
 // table maps the kinds of errors to what clients see, first match wins. An empty message means the error's own text.
 var table = []struct {
@@ -134,26 +134,34 @@ func (r *Resolver) present(ctx context.Context, err error) *gqlerror.Error {
 		out.Extensions = map[string]any{}
 	}
 	out.Extensions["code"] = code
-	if item := (*itemError)(nil); errors.As(cause, &item) {
-		out.Extensions["item"] = item.name
-	}
 	if fields := fieldsOf(cause); len(fields) > 0 {
 		out.Extensions["fields"] = fields
 	}
 	return &out
 }
 
-// ofGqlgen is an error of gqlgen itself, or one that has been presented before. Those without a code are about the HTTP
-// request; the message about a body that is no JSON repeats the body and names Go types, so that it is replaced.
+// ofGqlgen is an error of gqlgen itself, or one that has been presented before. Those without a code are about a message
+// that is no request.
 func ofGqlgen(err *gqlerror.Error) *gqlerror.Error {
-	if err.Extensions["code"] != nil {
+	if err.Extensions["code"] == nil {
+		err.Extensions = map[string]any{"code": codeBadRequest}
+	}
+	return ofVariable(err)
+}
+
+// ofVariable makes an error about the value of a variable what bad input is elsewhere: INVALID, with the place in the
+// value. gqlgen has neither a code for it nor a path that a client could follow: it begins with "variable", while paths
+// of errors are those of the answer.
+func ofVariable(err *gqlerror.Error) *gqlerror.Error {
+	if len(err.Path) < 2 || err.Path[0] != ast.PathName("variable") || err.Extensions["code"] != errcode.ValidationFailed {
 		return err
 	}
-	if strings.HasPrefix(err.Message, "json request body could not be decoded") {
-		err.Message = "the body is not a GraphQL request in JSON"
+	field := "$" + err.Path[1:].String()
+	return &gqlerror.Error{
+		Message:    "variable " + field + ": " + err.Message,
+		Locations:  err.Locations,
+		Extensions: map[string]any{"code": codeInvalid, "fields": []map[string]string{{"field": field, "message": err.Message}}},
 	}
-	err.Extensions = map[string]any{"code": codeBadRequest}
-	return err
 }
 
 // panicked is a panic in a resolver. It is presented like any internal error.

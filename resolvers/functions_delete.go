@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/99designs/gqlgen/graphql"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -40,25 +39,25 @@ func (r mutationResolver) DeleteManyFunctions(ctx context.Context, namespace str
 		names[f.Name] = true
 	}
 	c := r.Cluster.Client(ctx)
-	checked := each(ctx, in, func(name string) error { return deleteFunction(ctx, client.NewDryRunClient(c), namespace, name) })
+	checked := r.each(ctx, in, func(name string) error { return deleteFunction(ctx, client.NewDryRunClient(c), namespace, name) })
 	if len(checked) < len(in) {
 		return nil, nil
 	}
 	if deref(dryRun) {
 		return checked, nil
 	}
-	return each(ctx, in, func(name string) error { return deleteFunction(ctx, c, namespace, name) }), nil
+	return r.each(ctx, in, func(name string) error { return deleteFunction(ctx, c, namespace, name) }), nil
 }
 
 // each does something for each Function, tells the client which of them failed and why, and returns the others.
-func each(ctx context.Context, in []graph.FunctionMetadataInput, do func(name string) error) []graph.FunctionMetadata {
+func (r *Resolver) each(ctx context.Context, in []graph.FunctionMetadataInput, do func(name string) error) []graph.FunctionMetadata {
 	done := []graph.FunctionMetadata{}
 	for i, f := range in {
 		if err := do(f.Name); err != nil {
-			graphql.AddError(ctx, &itemError{f.Name, fmt.Errorf("functions[%d]: %w", i, err)})
+			r.reportItem(ctx, f.Name, fmt.Errorf("functions[%d]: %w", i, err))
 			continue
 		}
-		done = append(done, graph.FunctionMetadata{Name: f.Name, Namespace: f.Namespace})
+		done = append(done, graph.FunctionMetadata(f))
 	}
 	return done
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
@@ -19,12 +20,11 @@ import (
 // TestOwners creates Triggers that depend on other objects.
 func TestOwners(t *testing.T) {
 	made(t, `{apiVersion: v1, kind: Namespace, metadata: {name: owners}}`)
-	made(t, `{apiVersion: v1, kind: Namespace, metadata: {name: owners-other}}`)
+	other := string(made(t, `{apiVersion: v1, kind: Namespace, metadata: {name: owners-other}}`).GetUID())
 	function := func(namespace string) string {
 		return string(made(t, `{apiVersion: serverless.kyma-project.io/v1alpha1, kind: Function, metadata: {name: lambda, namespace: `+namespace+`}, spec: {source: x}}`).GetUID())
 	}
-	// Nothing in the API reads leases, so this one is found without a Go type of it in a cache.
-	lease := string(made(t, `{apiVersion: coordination.k8s.io/v1, kind: Lease, metadata: {name: lease, namespace: owners}, spec: {}}`).GetUID())
+	thing := string(madeThing(t).GetUID())
 	mine, elsewhere := function("owners"), function("owners-other")
 	made(t, `{apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {name: triggers, namespace: owners}, rules: [{apiGroups: [eventing.knative.dev], resources: [triggers], verbs: ["*"]}]}`)
 	made(t, `{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: triggers, namespace: owners}, roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: triggers}, subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: owners-triggers}]}`)
@@ -33,7 +33,8 @@ func TestOwners(t *testing.T) {
 		ok                                        bool
 	}{
 		{"function", "admin", "serverless.kyma-project.io/v1alpha1", "Function", "lambda", mine, true},
-		{"any kind", "admin", "coordination.k8s.io/v1", "Lease", "lease", lease, true},
+		{"any kind", "admin", "example.com/v1", "Thing", "thing", thing, true},
+		{"cluster-wide", "admin", "v1", "Namespace", "owners-other", other, true},
 		{"another namespace's", "admin", "serverless.kyma-project.io/v1alpha1", "Function", "lambda", elsewhere, false},
 		{"another name", "admin", "serverless.kyma-project.io/v1alpha1", "Function", "other", mine, false},
 		{"another kind", "admin", "v1", "Service", "lambda", mine, false},
@@ -54,6 +55,32 @@ func TestOwners(t *testing.T) {
 			}
 		})
 	}
+}
+
+// madeThing makes an object of a kind of which the program has no Go type, so that it is known by its metadata alone.
+func madeThing(t *testing.T) client.Object {
+	t.Helper()
+	made(t, `
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: things.example.com}
+spec:
+  group: example.com
+  names: {kind: Thing, plural: things, singular: thing, listKind: ThingList}
+  scope: Namespaced
+  versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object}}}]`)
+	thing := manifest(t, `{apiVersion: example.com/v1, kind: Thing, metadata: {name: thing, namespace: owners}}`)
+	err := wait.PollUntilContextTimeout(t.Context(), 10*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
+		err := shared.admin.Create(ctx, thing) // until the API server serves the kind
+		if meta.IsNoMatchError(err) || apierrors.IsNotFound(err) {
+			return false, nil
+		}
+		return err == nil, err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return thing
 }
 
 // TestOwnerIsWritten wants the owner on the Trigger itself.

@@ -43,8 +43,11 @@ type Config struct {
 	// websocket upgrader in it has nothing to check again.
 	GraphQL http.Handler
 
-	// Schema is the text of the GraphQL schema, served at /schema.graphqls.
+	// Schema is the text of the GraphQL schema, served at /schema.graphqls; without it there is no such route.
 	Schema []byte
+
+	// Playground says that the GraphQL playground is served.
+	Playground bool
 
 	// Ready returns nil when the program can serve, else an error whose text is for the person who waits. It is asked
 	// on each GET /readyz and gets at most two seconds.
@@ -107,15 +110,18 @@ func New(c Config) http.Handler {
 		writeError(w, http.StatusMethodNotAllowed, codeBadRequest, r.Method+" is not possible here")
 	})
 
-	r.Get("/", http.RedirectHandler("/playground", http.StatusFound).ServeHTTP)
 	r.Get("/healthz", s.healthz)
 	r.Get("/readyz", s.readyz)
-	r.Get("/schema.graphqls", newAsset("schema.graphqls", s.Schema).ServeHTTP)
-
-	play := newPlayground()
-	r.Get("/playground", play.page)
-	r.Get("/playground/", http.RedirectHandler("/playground", http.StatusFound).ServeHTTP)
-	r.Get("/playground/{file}", play.file)
+	if s.Schema != nil {
+		r.Get("/schema.graphqls", newAsset("schema.graphqls", s.Schema).ServeHTTP)
+	}
+	if s.Playground {
+		play := newPlayground()
+		r.Get("/", http.RedirectHandler("/playground", http.StatusFound).ServeHTTP)
+		r.Get("/playground", play.page)
+		r.Get("/playground/", http.RedirectHandler("/playground", http.StatusFound).ServeHTTP)
+		r.Get("/playground/{file}", play.file)
+	}
 
 	r.Group(func(r chi.Router) {
 		r.Use(s.signedIn)

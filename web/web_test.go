@@ -55,6 +55,7 @@ func config() web.Config {
 		Authenticate: byToken,
 		GraphQL:      http.HandlerFunc(whoAmI),
 		Schema:       []byte("type Query { ok: Boolean }\n"),
+		Playground:   true,
 		Ready:        func(context.Context) error { return nil },
 		Metrics:      prometheus.NewRegistry(),
 	}
@@ -142,6 +143,18 @@ func TestRoutes(t *testing.T) {
 				t.Errorf("headers missing: %v", w.Header())
 			}
 		})
+	}
+}
+
+// TestHidden holds that what is not to be seen is not there.
+func TestHidden(t *testing.T) {
+	c := config()
+	c.Schema, c.Playground = nil, false
+	h := web.New(c)
+	for _, path := range []string{"/schema.graphqls", "/playground", "/playground/", "/playground/graphiql.min.js", "/"} {
+		if w := answer(h, ask("GET", path, "")); w.Code != http.StatusNotFound || errorCode(t, w.Body.Bytes()) != "NOT_FOUND" {
+			t.Errorf("%s: %d %s", path, w.Code, w.Body)
+		}
 	}
 }
 

@@ -167,6 +167,10 @@ func (c *connection) bad(id *string, err error) {
 		c.send(&frame{ID: id, Type: typeError, Payload: payload})
 		return
 	}
+	if why, ok := errors.AsType[unexpected](err); ok {
+		c.end(closeUnexpected(why))
+		return
+	}
 	c.end(closeBad("Invalid message received: " + err.Error()))
 }
 
@@ -183,7 +187,11 @@ func (c *connection) init(f *frame) {
 	}
 	if refused := c.signIn(f.token()); refused != nil {
 		if c.legacy {
-			c.send(&frame{Type: legacyInitError, Payload: json.RawMessage(`{"message":"Unauthorized"}`)})
+			message := json.RawMessage(`{"message":"Unauthorized"}`)
+			if refused == &closeTooMany {
+				message = json.RawMessage(`{"message":"` + closeTooMany.reason + `"}`)
+			}
+			c.send(&frame{Type: legacyInitError, Payload: message})
 		}
 		c.end(*refused)
 		return
@@ -207,7 +215,14 @@ func (c *connection) signIn(token string) *closing {
 		if !ok {
 			return &closeForbidden
 		}
-		c.ctx, c.done = ctx, done
+		leave := func() {}
+		if c.t.Admit != nil {
+			if leave, ok = c.t.Admit(ctx); !ok {
+				done()
+				return &closeTooMany
+			}
+		}
+		c.ctx, c.done = ctx, func() { leave(); done() }
 		context.AfterFunc(ctx, c.requestEnded)
 		return nil
 	}
@@ -249,12 +264,7 @@ func (c *connection) heard() bool {
 
 // subscribe starts an operation of any kind.
 func (c *connection) subscribe(f *frame) {
-	p, err := f.request()
-	if err != nil {
-		c.bad(f.ID, err)
-		return
-	}
-	raw, err := p.raw()
+	raw, err := f.request()
 	if err != nil {
 		c.bad(f.ID, err)
 		return

@@ -16,8 +16,27 @@ const (
 	codeBadRequest      = "BAD_REQUEST"
 	codeInvalid         = "INVALID"
 	codeRateLimited     = "RATE_LIMITED"
+	codeTooLarge        = "TOO_LARGE"
 	codeUnauthenticated = "UNAUTHENTICATED"
+	codeUnavailable     = "UNAVAILABLE"
+	// Apollo's clients know this one, and send the document then.
+	codeNotPersisted = "PERSISTED_QUERY_NOT_FOUND"
+	codeNotStored    = "DOCUMENT_NOT_STORED"
 )
+
+// refusal is why something is not a GraphQL request that can be executed. The message is for the client.
+type refusal struct {
+	status  int
+	code    string
+	message string
+}
+
+func (r refusal) Error() string { return r.message }
+
+// malformed is the refusal of what is no GraphQL request.
+func malformed(message string) refusal {
+	return refusal{http.StatusBadRequest, codeBadRequest, message}
+}
 
 func coded(code, message string) *gqlerror.Error {
 	return &gqlerror.Error{Message: message, Extensions: map[string]any{"code": code}}
@@ -35,8 +54,6 @@ func panicked(ctx context.Context, exec graphql.GraphExecutor, cause any) gqlerr
 }
 
 // refuse answers a request that is not executed, in the shape of a GraphQL answer.
-func refuse(w http.ResponseWriter, status int, code, message string) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_, _ = w.Write(encode(&graphql.Response{Errors: gqlerror.List{coded(code, message)}})) // the client may have left
+func refuse(w http.ResponseWriter, mediaType string, why refusal) {
+	answer(w, mediaType, why.status, parts(&graphql.Response{Errors: gqlerror.List{coded(why.code, why.message)}}))
 }

@@ -56,9 +56,6 @@ func Announce(ctx context.Context, l Label) {
 	}
 }
 
-// InStream reports whether ctx is that of an operation that may answer more than once.
-func InStream(ctx context.Context) bool { return ctx.Value(labelsKey{}) != nil }
-
 // next is the label of the event that has just been encoded, zero if it has none.
 func (ls *labels) next() Label {
 	ls.mu.Lock()

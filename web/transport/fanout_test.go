@@ -203,6 +203,7 @@ func TestSSE(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		req.Header.Set("Content-Type", "application/json")
 		req.Header.Set("Accept", "application/json, text/event-stream;q=0.9")
 		resp, err := http.DefaultClient.Do(req)
 		if err != nil {
@@ -218,8 +219,9 @@ func TestSSE(t *testing.T) {
 			"mutation by GET", "GET", "/?query=mutation%7Bname%7D", "",
 			"event: next\ndata: {\"errors\":[{\"message\":\"GET requests only allow queries and subscriptions\",\"extensions\":{\"code\":\"BAD_REQUEST\"}}]}\n\nevent: complete\ndata: \n\n",
 		},
-		{"no query", "POST", "/", `{}`, `{"errors":[{"message":"the request has no query","extensions":{"code":"BAD_REQUEST"}}],"data":null}`},
-		{"no JSON", "POST", "/", `x`, `{"errors":[{"message":"the body is not a GraphQL request in JSON","extensions":{"code":"BAD_REQUEST"}}],"data":null}`},
+		{"no query", "POST", "/", `{}`, `{"errors":[{"message":"the parameter query is missing","extensions":{"code":"BAD_REQUEST"}}]}`},
+		{"batch", "POST", "/", `[{"query":"{name}"}]`, `{"errors":[{"message":"a batch cannot be answered by an event stream","extensions":{"code":"BAD_REQUEST"}}]}`},
+		{"no JSON", "POST", "/", `x`, `{"errors":[{"message":"the body is not a GraphQL request in JSON","extensions":{"code":"BAD_REQUEST"}}]}`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			body, err := io.ReadAll(open(tt.method, tt.target, tt.body).Body)

@@ -45,9 +45,6 @@ func (b *mailbox) put(m message) bool {
 	return true
 }
 
-// empty reports whether nothing waits.
-func (b *mailbox) empty() bool { return len(b.order) == 0 }
-
 // take empties the mailbox. The messages of an object are in their order; between objects the order is that in which
 // their first messages came.
 func (b *mailbox) take() [][]byte {

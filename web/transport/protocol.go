@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"slices"
+
+	"github.com/99designs/gqlgen/graphql"
 )
 
 // frame is a message of either sub-protocol.
@@ -39,7 +41,13 @@ const (
 var (
 	fromClient       = []string{typeInit, typePing, typePong, typeSubscribe, typeComplete}
 	fromLegacyClient = []string{typeInit, legacyStart, legacyStop, legacyTerminate}
+	fromServer       = []string{typeAck, typeNext, typeError} // and not from a client, but in the same document
 )
+
+// unexpected is a message of a type that is specified, but for the other side to send.
+type unexpected string
+
+func (u unexpected) Error() string { return "Unexpected message of type " + string(u) + " received" }
 
 // parse reads a message and checks its shape, so that whoever handles it need not. The error is for the client.
 func parse(raw []byte, legacy bool) (*frame, error) {
@@ -47,9 +55,15 @@ func parse(raw []byte, legacy bool) (*frame, error) {
 	if err := decode(raw, &f); err != nil {
 		return nil, errors.New("the message is not a JSON object with a type")
 	}
+	if bytes.Equal(f.Payload, []byte("null")) {
+		f.Payload = nil // as good as none
+	}
 	known := fromClient
 	if legacy {
 		known = fromLegacyClient
+	}
+	if !legacy && slices.Contains(fromServer, f.Type) {
+		return nil, unexpected(f.Type)
 	}
 	if !slices.Contains(known, f.Type) {
 		return nil, fmt.Errorf("unexpected message of type %q", f.Type)
@@ -76,16 +90,13 @@ func isObject(raw json.RawMessage) bool {
 	return len(raw) == 0 || raw[0] == '{'
 }
 
-// request reads the payload of a subscribe or start message.
-func (f *frame) request() (*params, error) {
-	var p params
-	if err := decode(f.Payload, &p); err != nil {
-		return nil, errors.New("the payload is not a GraphQL request")
+// request reads the payload of a subscribe or start message. The error is for the client.
+func (f *frame) request() (*graphql.RawParams, error) {
+	var p parameters
+	if err := ofJSON(f.Payload, &p); err != nil {
+		return nil, err
 	}
-	if p.Query == nil && len(p.Extensions) == 0 && p.DocumentID == "" {
-		return nil, errors.New("the payload has no query")
-	}
-	return &p, nil
+	return p.raw()
 }
 
 // decode reads exactly one JSON value. Numbers keep their digits: 64 bits do not fit into a float.

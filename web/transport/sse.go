@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
-	"io"
 	"mime"
 	"net/http"
 	"slices"
@@ -49,9 +47,12 @@ func (t *SSE) Supports(r *http.Request) bool {
 
 // Do answers with a stream of events.
 func (t *SSE) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor) {
-	raw, err := sseParams(r)
+	all, batch, err := readRequest(r)
+	if err == nil && batch {
+		err = malformed("a batch cannot be answered by an event stream")
+	}
 	if err != nil {
-		refuse(w, http.StatusBadRequest, codeBadRequest, err.Error())
+		refuse(w, plainJSON, asRefusal(err))
 		return
 	}
 	ctx, cancel := context.WithCancel(r.Context())
@@ -63,39 +64,8 @@ func (t *SSE) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecu
 	w.WriteHeader(http.StatusOK)
 	s := &sseReader{wake: make(chan struct{}, 1)}
 	defer s.leave()
-	go execute(ctx, job{exec: exec, fanout: t.Fanout, raw: raw, to: s, onLeave: s.onLeave, readOnly: r.Method == http.MethodGet})
+	go execute(ctx, job{exec: exec, fanout: t.Fanout, raw: all[0], to: s, onLeave: s.onLeave, readOnly: r.Method == http.MethodGet})
 	s.copyTo(ctx, w, cmp.Or(t.Alive, 10*time.Second))
-}
-
-// sseParams reads the request. The error is for the client.
-func sseParams(r *http.Request) (*graphql.RawParams, error) {
-	var p params
-	if r.Method == http.MethodGet {
-		q := r.URL.Query()
-		if q.Has("query") {
-			query := q.Get("query")
-			p.Query = &query
-		}
-		p.OperationName, p.DocumentID = q.Get("operationName"), q.Get("documentId")
-		p.Variables, p.Extensions = json.RawMessage(q.Get("variables")), json.RawMessage(q.Get("extensions"))
-	} else {
-		body, err := io.ReadAll(r.Body)
-		if err != nil {
-			return nil, errors.New("the request could not be read")
-		}
-		if decode(body, &p) != nil {
-			return nil, errors.New("the body is not a GraphQL request in JSON")
-		}
-	}
-	raw, err := p.raw()
-	if err != nil {
-		return nil, err
-	}
-	if raw.Query == "" && raw.Extensions == nil {
-		return nil, errors.New("the request has no query")
-	}
-	raw.Headers = r.Header
-	return raw, nil
 }
 
 // sseReader is the reader of one event stream.

@@ -1,10 +1,14 @@
-// Package transport speaks GraphQL over websockets and event streams: both sub-protocols that GraphQL clients have for
-// websockets, graphql-transport-ws and the older one of subscriptions-transport-ws, and the distinct connections mode of
-// GraphQL over server-sent events.
+// Package transport speaks GraphQL over HTTP, websockets and event streams: POST, GET and batches as
+// https://graphql.github.io/graphql-over-http/draft/ has them, both sub-protocols that GraphQL clients have for websockets,
+// graphql-transport-ws and the older one of subscriptions-transport-ws, and the distinct connections mode of GraphQL over
+// server-sent events.
 //
-// They are transports for gqlgen, which parses and executes; what gqlgen's own lack is here: close codes, one execution
-// for all who subscribe to the same (see Fanout), readers that cannot hold up one another, and sign-in by the first message
-// of a websocket.
+// They are transports for gqlgen, which parses and executes; what gqlgen's own lack is here: HTTP's status codes, close
+// codes, one execution for all who subscribe to the same (see Fanout), readers that cannot hold up one another, sign-in by
+// the first message of a websocket, and documents that a request names instead of carrying them (see Documents).
+//
+// What is not a GraphQL request is refused here, in the shape of a GraphQL answer; what a document may cost is for others
+// to check.
 //
 // The user travels in a context as k8s.io/apiserver/pkg/endpoints/request.WithUser puts it there.
 package transport
@@ -31,44 +35,6 @@ type signInKey struct{}
 // WithSignIn lets the websocket of a request be signed in by its first message. Without it, only the request can.
 func WithSignIn(ctx context.Context, f SignIn) context.Context {
 	return context.WithValue(ctx, signInKey{}, f)
-}
-
-// params are the parameters of a GraphQL request, as all transports here get them.
-type params struct {
-	Query         *string         `json:"query"`
-	OperationName string          `json:"operationName"`
-	Variables     json.RawMessage `json:"variables"`
-	Extensions    json.RawMessage `json:"extensions"`
-	DocumentID    string          `json:"documentId"`
-}
-
-// raw checks the types of p and returns them as gqlgen takes them. The error is for the client.
-func (p *params) raw() (*graphql.RawParams, error) {
-	out := &graphql.RawParams{OperationName: p.OperationName}
-	if p.Query != nil {
-		out.Query = *p.Query
-	}
-	if err := object(p.Variables, &out.Variables); err != nil {
-		return nil, errors.New("variables must be an object")
-	}
-	if err := object(p.Extensions, &out.Extensions); err != nil {
-		return nil, errors.New("extensions must be an object")
-	}
-	if p.DocumentID != "" {
-		if out.Extensions == nil {
-			out.Extensions = map[string]any{}
-		}
-		out.Extensions["documentId"] = p.DocumentID
-	}
-	return out, nil
-}
-
-// object decodes a JSON object; null and nothing are no object, and no error.
-func object(raw json.RawMessage, into *map[string]any) error {
-	if len(raw) == 0 {
-		return nil
-	}
-	return decode(raw, into)
 }
 
 // streamKey identifies a GraphQL subscription and the rights with which it runs: what may be shared has the same key.

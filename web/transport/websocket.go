@@ -2,6 +2,7 @@ package transport
 
 import (
 	"cmp"
+	"context"
 	"net/http"
 	"sync"
 	"time"
@@ -39,6 +40,10 @@ type Websocket struct {
 	// Alive is how often a client is sent a sign of life. A graphql-transport-ws client that has been silent for
 	// three of them is cut off, for it has not answered. Default 10 s, as the Console expects it.
 	Alive time.Duration
+	// Admit is asked when a client has signed in by its first message, with the context that carries the user. If ok is
+	// false the connection is closed with 1013, else leave is called at its end. Nil admits all. Who is known before is
+	// admitted before the upgrade.
+	Admit func(ctx context.Context) (leave func(), ok bool)
 
 	once     sync.Once
 	upgrader websocket.Upgrader
@@ -82,7 +87,7 @@ func (t *Websocket) prepare() {
 // refuseUpgrade answers a request that is no proper websocket handshake.
 func refuseUpgrade(w http.ResponseWriter, _ *http.Request, status int, reason error) {
 	w.Header().Set("Sec-Websocket-Version", "13")
-	refuse(w, status, codeBadRequest, reason.Error())
+	refuse(w, plainJSON, refusal{status, codeBadRequest, reason.Error()})
 }
 
 // closing is how a connection is ended.
@@ -101,11 +106,15 @@ var (
 	closeUnknown     = closing{4401, "Unauthorized"}
 	closeForbidden   = closing{4403, "Forbidden"}
 	closeSignedOut   = closing{4401, "the sign-in has expired or was withdrawn"}
+	closeTooMany     = closing{websocket.CloseTryAgainLater, "too many websockets of one user at once"}
 	closeSilent      = closing{websocket.ClosePolicyViolation, "no answer to a sign of life"}
 )
 
 // closeBad is the end of a connection whose client does not keep to the protocol.
 func closeBad(reason string) closing { return closing{4400, reason} }
+
+// closeUnexpected is the end of a connection whose client sends what only a server may. The code is that of graphql-ws.
+func closeUnexpected(why unexpected) closing { return closing{4500, why.Error()} }
 
 func closeDuplicate(id string) closing {
 	return closing{4409, "Subscriber for " + id + " already exists"}

@@ -32,7 +32,7 @@ func TestClose(t *testing.T) {
 		{"two values", []string{initMessage + initMessage}, 4400},
 		{"no type", []string{`{}`}, 4400},
 		{"an unknown type", []string{`{"type":"start"}`}, 4400},
-		{"a type for clients only", []string{initMessage, `{"type":"next","id":"1","payload":{}}`}, 4400},
+		{"a type for clients only", []string{initMessage, `{"type":"next","id":"1","payload":{}}`}, 4500},
 		{"a payload that is no object", []string{`{"type":"connection_init","payload":"x"}`}, 4400},
 		{"no id", []string{initMessage, `{"type":"subscribe","payload":{"query":"{name}"}}`}, 4400},
 		{"an empty id", []string{initMessage, `{"type":"subscribe","id":"","payload":{"query":"{name}"}}`}, 4400},
@@ -213,4 +213,38 @@ func TestSignIn(t *testing.T) {
 		}
 	}
 	c.wantClose(4401)
+}
+
+// TestAdmit holds that a user has no more websockets than he may, and may have another when one has ended.
+func TestAdmit(t *testing.T) {
+	places := make(chan string, 1)
+	admit := func(ctx context.Context) (leave func(), ok bool) {
+		u, _ := request.UserFrom(ctx)
+		select {
+		case places <- u.GetName():
+			return func() { <-places }, true
+		default:
+			return nil, false
+		}
+	}
+	srv := serve(t, &transport.Websocket{Admit: admit}, &transport.SSE{}, signedInBy(t.Context()))
+	const good = `{"type":"connection_init","payload":{"authorization":"good"}}`
+	first := srv.dial(t, transport.TransportWS)
+	first.send(good)
+	first.want(`{"type":"connection_ack"}`)
+	second := srv.dial(t, transport.TransportWS)
+	second.send(good)
+	second.wantClose(websocket.CloseTryAgainLater)
+	older := srv.dial(t, transport.LegacyWS)
+	older.send(good)
+	older.want(`{"type":"connection_error","payload":{"message":"too many websockets of one user at once"}}`)
+	older.wantClose(websocket.CloseTryAgainLater)
+
+	first.send(`nonsense`)
+	first.wantClose(4400)
+	select { // the place of the first, which is free a moment later
+	case places <- "":
+	case <-time.After(patience):
+		t.Error("the first is still there")
+	}
 }

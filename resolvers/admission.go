@@ -1,0 +1,92 @@
+package resolvers
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"sync"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/gorilla/websocket"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+	"k8s.io/apiserver/pkg/endpoints/request"
+)
+
+// perUser counts what each user has at once, and lets nobody have more than a number of them.
+type perUser struct {
+	limit int
+	mu    sync.Mutex
+	has   map[string]int
+}
+
+func newPerUser(limit int) *perUser { return &perUser{limit: limit, has: map[string]int{}} }
+
+// enter counts one more for the user of that name, until leave is called. It is not counted if ok is false.
+func (p *perUser) enter(name string) (leave func(), ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.has[name] >= p.limit {
+		return nil, false
+	}
+	p.has[name]++
+	return func() { p.leave(name) }, true
+}
+
+func (p *perUser) leave(name string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.has[name]--; p.has[name] == 0 {
+		delete(p.has, name) // so that what is kept does not grow with everybody who ever came
+	}
+}
+
+// admit refuses operations of users who have too many running. An operation runs until its context ends.
+func (p *perUser) admit(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
+	leave, ok := p.enter(userName(ctx))
+	if !ok {
+		err := refused(codeRateLimited, "more than %d operations of one user at once", p.limit)
+		return graphql.OneShot(&graphql.Response{Errors: gqlerror.List{err}})
+	}
+	context.AfterFunc(ctx, leave)
+	return next(ctx)
+}
+
+// limitWebsockets refuses websockets of users who have too many open. Who signs in with the first message is not known yet,
+// and asks admitWebsocket then.
+func (p *perUser) limitWebsockets(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, known := request.UserFrom(r.Context()); !known || !websocket.IsWebSocketUpgrade(r) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		leave, ok := p.admitWebsocket(r.Context())
+		if !ok {
+			refuseHTTP(w, http.StatusTooManyRequests, refused(codeRateLimited, "more than %d websockets of one user at once", p.limit))
+			return
+		}
+		defer leave()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// admitWebsocket counts a websocket of the user in ctx until leave is called.
+func (p *perUser) admitWebsocket(ctx context.Context) (leave func(), ok bool) {
+	return p.enter(userName(ctx))
+}
+
+// userName is that of the user in ctx, "" for nobody.
+func userName(ctx context.Context) string {
+	u, ok := request.UserFrom(ctx)
+	if !ok {
+		return ""
+	}
+	return u.GetName()
+}
+
+// refuseHTTP answers a request that gets no further.
+func refuseHTTP(w http.ResponseWriter, status int, why *gqlerror.Error) {
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]gqlerror.List{"errors": {why}}) // an error means that the client has gone
+}
