@@ -23,8 +23,6 @@ const (
 // deviations are the differences from the contract that are meant, each with its reason. With all of them every document
 // is answered that the contract allows.
 var deviations = map[string]string{
-	"ResourceAttributes: missing":                                         "the input of @HasAccess, with which the old server marked its own fields: no document can name it, and access control is not in the schema here (docs/decisions/004)",
-	"Extension: missing":                                                  "no field and no argument has it",
 	"Query.triggers(serviceName): is String, not String!":                 "documents of April 2020 do not give it, or give subscriber",
 	"Subscription.triggerEvent(serviceName): is String, not String!":      "documents of April 2020 do not give it, or give subscriber",
 	"SubscriberInput.ref: is SubscriberRefInput, not SubscriberRefInput!": "documents of April 2020 give uri instead",

@@ -31,6 +31,7 @@ func taken[T any](unmarshal func(any) (T, error), marshal func(T) graphql.Marsha
 var scalars = map[string]func(any) ([]byte, error){
 	"JSON":                      taken(UnmarshalJSON, MarshalJSON),
 	"Settings":                  taken(UnmarshalJSON, MarshalJSON), // by gqlgen.yml
+	"Extension":                 taken(UnmarshalJSON, MarshalJSON), // likewise
 	"Labels":                    taken(UnmarshalLabels, MarshalLabels),
 	"Timestamp":                 taken(UnmarshalTimestamp, MarshalTimestamp),
 	"ApplicationMappingService": taken(UnmarshalApplicationMappingService, MarshalApplicationMappingService),
