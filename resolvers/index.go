@@ -33,6 +33,7 @@ func SetupIndexes(ctx context.Context, indexer client.FieldIndexer) error {
 		key     string
 		extract client.IndexerFunc
 	}{
+		{&appv1.Application{}, indexName, name},
 		{&appv1.ApplicationMapping{}, indexName, name},
 		{&sourcesv1.HTTPSource{}, indexName, name},
 		{&scv1.ServiceClass{}, indexExternalName, func(o client.Object) []string {

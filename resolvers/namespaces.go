@@ -129,20 +129,13 @@ func (r namespaceResolver) applications(ctx context.Context, n *corev1.Namespace
 		return nil, err
 	}
 	names := []string{}
-	if len(mappings.Items) == 0 {
-		return names, nil
-	}
-	var apps appv1.ApplicationList
-	// Only read: sharing the cache's objects saves copying every Application once for every namespace of a list.
-	if err := c.List(ctx, &apps, client.UnsafeDisableDeepCopy); err != nil {
-		return nil, err
-	}
-	exists := map[string]bool{}
-	for i := range apps.Items {
-		exists[apps.Items[i].Name] = true
-	}
 	for _, m := range byName(mappings.Items) {
-		if exists[m.Name] {
+		// By its name, but as a list: that needs one right for all, and is answered with nothing where there is none.
+		var apps appv1.ApplicationList
+		if err := c.List(ctx, &apps, client.MatchingFields{indexName: m.Name}); err != nil {
+			return nil, err
+		}
+		if len(apps.Items) > 0 {
 			names = append(names, m.Name)
 		}
 	}

@@ -23,6 +23,7 @@ func TestMarshal(t *testing.T) {
 		{"JSON", MarshalJSON(map[string]any{"a": []any{1, "<b>"}}), `{"a":[1,"\u003cb\u003e"]}`},
 		{"JSON nil", MarshalJSON(nil), `{}`},
 		{"Labels", MarshalLabels(map[string]string{"b": "2", "a": "1"}), `{"a":"1","b":"2"}`},
+		{"Labels with all kinds of letters", MarshalLabels(map[string]string{"a\"\\": "\n\u2028ä<"}), "{\"a\\\"\\\\\":\"\\n\u2028ä<\"}"},
 		{"Labels nil", MarshalLabels(nil), `{}`},
 		{"Timestamp", MarshalTimestamp(metav1.NewTime(time.Unix(1600000000, 999))), `1600000000`},
 		{"ApplicationMappingService", MarshalApplicationMappingService(appv1.ApplicationMappingService{ID: `"`}), `{"id":"\""}`},
