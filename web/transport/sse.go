@@ -31,11 +31,13 @@ type SSE struct {
 
 var _ graphql.Transport = (*SSE)(nil)
 
-// Supports reports whether the request accepts server-sent events by name, which a browser's page load does not.
+// Supports reports whether the request is to be answered by events.
 func (t *SSE) Supports(r *http.Request) bool {
-	if r.Method != http.MethodPost && r.Method != http.MethodGet {
-		return false
-	}
+	return (r.Method == http.MethodPost || r.Method == http.MethodGet) && AcceptsEvents(r)
+}
+
+// AcceptsEvents reports whether a request accepts server-sent events by name, which a browser's page load does not.
+func AcceptsEvents(r *http.Request) bool {
 	for accepted := range strings.SplitSeq(strings.Join(r.Header.Values("Accept"), ","), ",") {
 		mediaType, _, err := mime.ParseMediaType(strings.TrimSpace(accepted))
 		if err == nil && mediaType == eventStream {
