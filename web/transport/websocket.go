@@ -106,7 +106,7 @@ var (
 	closeUnknown     = closing{4401, "Unauthorized"}
 	closeForbidden   = closing{4403, "Forbidden"}
 	closeSignedOut   = closing{4401, "the sign-in has expired or was withdrawn"}
-	closeTooMany     = closing{websocket.CloseTryAgainLater, "too many websockets of one user at once"}
+	closeTooMany     = closing{websocket.CloseTryAgainLater, "too many websockets and event streams of one user at once"}
 	closeUnread      = closing{websocket.ClosePolicyViolation, "too much waits to be read"}
 	closeSilent      = closing{websocket.ClosePolicyViolation, "no answer to a sign of life"}
 )
