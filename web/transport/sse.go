@@ -162,8 +162,14 @@ func writeEvent(b *bytes.Buffer, event string, data []byte) {
 // copyTo writes events until the last one, or until the client has left. A sign-in that ends is told as an error.
 func (s *sseReader) copyTo(ctx context.Context, w http.ResponseWriter, alive time.Duration) {
 	out := http.NewResponseController(w)
+	// Where it is not supported, the server's own holds.
+	limit := func(d time.Duration) { _ = out.SetWriteDeadline(time.Now().Add(d)) }
+	defer context.AfterFunc(ctx, func() { limit(endTimeout) })()
 	write := func(b []byte) bool {
-		_ = out.SetWriteDeadline(time.Now().Add(writeTimeout)) // where it is not supported, the server's own holds
+		limit(writeTimeout)
+		if ctx.Err() != nil { // only now, so that the end is not missed
+			limit(endTimeout)
+		}
 		_, err := w.Write(b)
 		return err == nil && out.Flush() == nil
 	}

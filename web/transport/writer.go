@@ -56,7 +56,7 @@ func (c *connection) end(how closing) {
 func (c *connection) beginEnd(how closing) {
 	if c.ending == nil {
 		c.ending = &how
-		c.endTimer = time.AfterFunc(writeTimeout, c.cut)
+		c.endTimer = time.AfterFunc(endTimeout, c.cut)
 		c.wake()
 	}
 }
