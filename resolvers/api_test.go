@@ -74,7 +74,11 @@ func run(m *testing.M) int {
 	if err != nil {
 		panic(err)
 	}
-	cluster, err := k8s.Open(ctx, k8s.Options{Fallback: func(context.Context) (*rest.Config, error) { return plane.Config(), nil }})
+	cluster, err := k8s.Open(ctx, k8s.Options{Fallback: func(context.Context) (*rest.Config, error) {
+		config := plane.Config()
+		config.Wrap(asked.wrap)
+		return config, nil
+	}})
 	if err != nil {
 		panic(err)
 	}

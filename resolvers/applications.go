@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -104,12 +103,12 @@ func (applicationResolver) CompassMetadata(_ context.Context, app *appv1.Applica
 }
 
 // Status is what the Application's HTTPSource says. Who may not read HTTPSources gets what the Application's own status
-// repeats of it.
+// repeats of it, and so does everybody where there are none.
 func (r applicationResolver) Status(ctx context.Context, app *appv1.Application) (graph.ApplicationStatus, error) {
 	var sources sourcesv1.HTTPSourceList
 	err := r.Cluster.Client(ctx).List(ctx, &sources, client.InNamespace(eventmesh.IntegrationNamespace), client.MatchingFields{indexName: app.Name})
 	switch {
-	case apierrors.IsForbidden(err):
+	case err != nil && unseen(err) == nil:
 		return servingStatus(app.Status.Conditions, appv1.ConditionReady), nil
 	case err != nil:
 		return "", err

@@ -113,7 +113,7 @@ func (c *connecting) observeCatalog(ctx context.Context, reader client.Reader, s
 		instances scv1.ServiceInstanceList
 	)
 	for _, list := range []client.ObjectList{&classes, &plans, &instances} {
-		if err := reader.List(ctx, list, client.InNamespace(c.in.Namespace), client.UnsafeDisableDeepCopy); err != nil {
+		if err := reader.List(ctx, list, client.InNamespace(c.in.Namespace)); err != nil {
 			return err
 		}
 	}

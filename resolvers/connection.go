@@ -51,7 +51,7 @@ func connect[T any, P object[T], E any](items []T, args pageArgs, by search[P], 
 	}
 	items = slices.DeleteFunc(items, func(item T) bool { return !matches(P(&item)) })
 	o := orderOf(args.orderBy)
-	slices.SortFunc(items, func(a, b T) int { return o.compare(placeOf(P(&a)), placeOf(P(&b))) })
+	sortObjects(items, func(a, b P) int { return o.compare(placeOf(a), placeOf(b)) })
 	from, to, err := window(len(items), args, func(cursor string) (int, bool, error) {
 		at, err := o.decode(cursor)
 		if err != nil {
@@ -232,7 +232,7 @@ func (o order) decode(s string) (place, error) {
 
 func (r queryResolver) ApplicationsConnection(ctx context.Context, first *int, after *string, last *int, before *string, filter *graph.ConnectionFilter, orderBy *graph.ConnectionOrder) (*graph.ApplicationConnection, error) {
 	var list appv1.ApplicationList
-	if err := r.Cluster.Client(ctx).List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
+	if err := r.Cluster.Client(ctx).List(ctx, &list); err != nil {
 		return nil, err
 	}
 	edges, info, total, err := connect(list.Items, pageArgs{first, after, last, before, filter, orderBy},
@@ -261,7 +261,7 @@ func (r queryResolver) NamespacesConnection(ctx context.Context, withSystem, wit
 
 func (r queryResolver) ServiceInstancesConnection(ctx context.Context, namespace *string, first *int, after *string, last *int, before *string, filter *graph.ConnectionFilter, orderBy *graph.ConnectionOrder) (*graph.ServiceInstanceConnection, error) {
 	var list scv1.ServiceInstanceList
-	if err := r.Cluster.Client(ctx).List(ctx, &list, client.InNamespace(deref(namespace)), client.UnsafeDisableDeepCopy); err != nil {
+	if err := r.Cluster.Client(ctx).List(ctx, &list, client.InNamespace(deref(namespace))); err != nil {
 		return nil, err
 	}
 	edges, info, total, err := connect(list.Items, pageArgs{first, after, last, before, filter, orderBy},
@@ -276,7 +276,7 @@ func (r queryResolver) ServiceInstancesConnection(ctx context.Context, namespace
 
 func (r queryResolver) TriggersConnection(ctx context.Context, namespace *string, first *int, after *string, last *int, before *string, filter *graph.ConnectionFilter, orderBy *graph.ConnectionOrder) (*graph.TriggerConnection, error) {
 	var list eventingv1.TriggerList
-	if err := r.Cluster.Client(ctx).List(ctx, &list, client.InNamespace(deref(namespace)), client.UnsafeDisableDeepCopy); err != nil {
+	if err := r.Cluster.Client(ctx).List(ctx, &list, client.InNamespace(deref(namespace))); err != nil {
 		return nil, err
 	}
 	edges, info, total, err := connect(list.Items, pageArgs{first, after, last, before, filter, orderBy},
@@ -300,7 +300,7 @@ func wordsOfTrigger(t *eventingv1.Trigger) []string {
 
 func (r queryResolver) BrokersConnection(ctx context.Context, namespace *string, first *int, after *string, last *int, before *string, filter *graph.ConnectionFilter, orderBy *graph.ConnectionOrder) (*graph.BrokerConnection, error) {
 	var list eventingv1.BrokerList
-	if err := r.Cluster.Client(ctx).List(ctx, &list, client.InNamespace(deref(namespace)), client.UnsafeDisableDeepCopy); err != nil {
+	if err := r.Cluster.Client(ctx).List(ctx, &list, client.InNamespace(deref(namespace))); err != nil {
 		return nil, err
 	}
 	edges, info, total, err := connect(list.Items, pageArgs{first, after, last, before, filter, orderBy},

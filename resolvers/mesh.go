@@ -40,10 +40,9 @@ func (r *Resolver) paths(ctx context.Context, namespace, application string) ([]
 // snapshot reads all objects that matter for paths into namespace, "" for all. A kind that the cluster does not have
 // counts as having no objects: the path then says what is missing.
 func snapshot(ctx context.Context, c client.Reader, namespace string) (s eventmesh.Snapshot, err error) {
-	// The objects are only read.
 	list := func(l client.ObjectList, namespace string) {
 		if err == nil {
-			err = c.List(ctx, l, client.InNamespace(namespace), client.UnsafeDisableDeepCopy)
+			err = c.List(ctx, l, client.InNamespace(namespace))
 		}
 		if meta.IsNoMatchError(err) {
 			err = nil

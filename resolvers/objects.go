@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sort"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -62,11 +63,15 @@ func signedIn(ctx context.Context) error {
 
 // byName sorts objects by namespace, then name: the order of every list of the API.
 func byName[T any, P object[T]](items []T) []T {
-	slices.SortFunc(items, func(a, b T) int {
-		x, y := P(&a), P(&b)
-		return cmp.Or(cmp.Compare(x.GetNamespace(), y.GetNamespace()), cmp.Compare(x.GetName(), y.GetName()))
+	sortObjects(items, func(a, b P) int {
+		return cmp.Or(cmp.Compare(a.GetNamespace(), b.GetNamespace()), cmp.Compare(a.GetName(), b.GetName()))
 	})
 	return items
+}
+
+// sortObjects sorts objects where they are: slices.SortFunc would copy two of them, which are large, for each comparison.
+func sortObjects[T any, P object[T]](items []T, compare func(a, b P) int) {
+	sort.Slice(items, func(i, j int) bool { return compare(P(&items[i]), P(&items[j])) < 0 })
 }
 
 // page cuts a page out of items. A first that is nil or 0 means no limit; an offset beyond the end gives an empty page.

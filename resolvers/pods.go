@@ -11,10 +11,10 @@ import (
 	"github.com/kyma-eventmesh/kyma-console/graph"
 )
 
-// pods are the Pods of a namespace. With client.UnsafeDisableDeepCopy they are the cache's own, only to be looked at.
-func (r *Resolver) pods(ctx context.Context, namespace string, opts ...client.ListOption) ([]corev1.Pod, error) {
+// pods are the Pods of a namespace, in no order.
+func (r *Resolver) pods(ctx context.Context, namespace string) ([]corev1.Pod, error) {
 	var list corev1.PodList
-	if err := r.Cluster.Client(ctx).List(ctx, &list, append(opts, client.InNamespace(namespace))...); err != nil {
+	if err := r.Cluster.Client(ctx).List(ctx, &list, client.InNamespace(namespace)); err != nil {
 		return nil, err
 	}
 	return list.Items, nil
@@ -26,12 +26,12 @@ func (r namespaceResolver) Pods(ctx context.Context, n *corev1.Namespace) ([]cor
 }
 
 func (r namespaceResolver) PodsCount(ctx context.Context, n *corev1.Namespace) (int, error) {
-	pods, err := r.pods(ctx, n.Name, client.UnsafeDisableDeepCopy)
+	pods, err := r.pods(ctx, n.Name)
 	return len(pods), err
 }
 
 func (r namespaceResolver) HealthyPodsCount(ctx context.Context, n *corev1.Namespace) (int, error) {
-	pods, err := r.pods(ctx, n.Name, client.UnsafeDisableDeepCopy)
+	pods, err := r.pods(ctx, n.Name)
 	healthy := 0
 	for i := range pods {
 		if phase := pods[i].Status.Phase; phase == corev1.PodRunning || phase == corev1.PodSucceeded {

@@ -178,7 +178,11 @@ func filterAttributes(in map[string]any) (eventingv1.TriggerFilterAttributes, er
 		case string:
 			attributes[name] = value
 		case json.Number, bool, int, int64, float64:
-			attributes[name] = fmt.Sprint(value)
+			text, err := json.Marshal(value)
+			if err != nil {
+				return nil, fmt.Errorf("encoding the value of %q: %w", name, err)
+			}
+			attributes[name] = string(text)
 		default:
 			return nil, apierrors.NewBadRequest(fmt.Sprintf("filterAttributes: the value of %q must be a string", name))
 		}

@@ -186,3 +186,28 @@ func TestTriggerChangesSubscriber(t *testing.T) {
 		t.Errorf("got %s, want DELETE mover", got)
 	}
 }
+
+// TestFilterAttributes wants values as JSON writes them, however they came.
+func TestFilterAttributes(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		in   any
+		want string
+	}{
+		{"a string", "order.created", "order.created"},
+		{"nothing", "", ""},
+		{"a boolean", true, "true"},
+		{"a number of a variable", json.Number("1000000"), "1000000"},
+		{"a large number", json.Number("9007199254740993"), "9007199254740993"},
+		{"a literal", int64(1000000), "1000000"},
+		{"a literal with a fraction", 1.5, "1.5"},
+		{"a literal as large as a million", 1000000.0, "1000000"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := filterAttributes(map[string]any{"a": tt.in})
+			if err != nil || got["a"] != tt.want {
+				t.Errorf("got %q and %v, want %q", got["a"], err, tt.want)
+			}
+		})
+	}
+}

@@ -44,6 +44,7 @@ func UnmarshalJSON(v any) (map[string]any, error) {
 	case string:
 		var object map[string]any
 		decoder := json.NewDecoder(bytes.NewReader([]byte(v)))
+		decoder.UseNumber() // as in an object, so that large ones stay exact
 		if err := decoder.Decode(&object); err != nil || object == nil {
 			return nil, invalid("JSON: the string does not hold a JSON object")
 		}

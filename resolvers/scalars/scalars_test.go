@@ -63,6 +63,7 @@ func TestUnmarshal(t *testing.T) {
 		{"JSON", map[string]any{"a": 1}, map[string]any{"a": 1}, ""},
 		{"JSON", map[string]any{"a": []any{[]any(nil), 1}}, map[string]any{"a": []any{[]any{}, 1}}, ""}, // the literal [[], 1]
 		{"JSON", `{"a":"b"}`, map[string]any{"a": "b"}, ""},
+		{"JSON", `{"a":9007199254740993}`, map[string]any{"a": json.Number("9007199254740993")}, ""},
 		{"JSON", ` {} `, map[string]any{}, ""},
 		{"JSON", `[1]`, nil, "JSON: the string does not hold a JSON object"},
 		{"JSON", `null`, nil, "JSON: the string does not hold a JSON object"},
