@@ -15,6 +15,8 @@ import (
 	"net"
 	"strings"
 	"time"
+
+	appv1 "github.com/kyma-eventmesh/kyma-console/k8s/apis/applicationconnector/v1alpha1"
 )
 
 // Names that the mesh gives its parts. They are Kyma's and Knative's own, so that runbooks and scripts written for
@@ -22,7 +24,7 @@ import (
 const (
 	// IntegrationNamespace holds the source side of the mesh: HTTPSources, Channels, Subscriptions and the AsyncAPI
 	// documents of the applications' services.
-	IntegrationNamespace = "kyma-integration"
+	IntegrationNamespace = appv1.DocumentNamespace
 	// SystemNamespace is where Kyma itself lives.
 	SystemNamespace = "kyma-system"
 
@@ -37,7 +39,7 @@ const (
 	// BrokerNamespaceLabel names, on a Subscription, the namespace whose default Broker it feeds.
 	BrokerNamespaceLabel = "broker-namespace"
 	// ServiceIDLabel names the application service that an AsyncAPI document describes.
-	ServiceIDLabel = "application-service-id"
+	ServiceIDLabel = appv1.ServiceIDLabel
 
 	// ServiceBrokerName is the name of the ServiceBroker in each namespace that has an ApplicationMapping.
 	ServiceBrokerName = "application-broker"

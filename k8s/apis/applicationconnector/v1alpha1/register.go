@@ -24,3 +24,10 @@ func addKnownTypes(s *runtime.Scheme) error {
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil
 }
+
+// Where the AsyncAPI documents of Applications' services are: in ConfigMaps of DocumentNamespace, labelled with
+// ServiceIDLabel, whose value is the id of the service.
+const (
+	DocumentNamespace = "kyma-integration"
+	ServiceIDLabel    = "application-service-id"
+)
