@@ -48,9 +48,12 @@ fuzz:
 		echo "$$t" && go test -run '^$$' -fuzz "^$${t#*:}$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "$${t%:*}" || exit; \
 	done
 
+# Those of the API write their tables into docs/benchmarks.md by themselves.
 bench:
 	@mkdir -p bin
-	go test -run '^$$' -bench . -benchtime 20x -timeout 30m . > bin/bench.txt; status=$$?; cat bin/bench.txt; exit $$status
+	go test -run '^$$' -bench 'Start|Provision' -benchtime 20x -timeout 30m . > bin/bench.txt; status=$$?; cat bin/bench.txt; exit $$status
+	go test -run '^$$' -bench 'API|Streams' -benchtime 1x -timeout 30m .
+	go test -run '^$$' -bench . ./k8s
 
 clean:
 	rm -rf bin

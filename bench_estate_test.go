@@ -19,10 +19,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	knativeapis "knative.dev/pkg/apis"
 	duckv1 "knative.dev/pkg/apis/duck/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/kyma-eventmesh/kyma-console/eventmesh"
 	mesh "github.com/kyma-eventmesh/kyma-console/eventmesh/embedded"
@@ -61,6 +63,7 @@ type estate struct {
 
 // serveEstate runs the server until its standard input ends.
 func serveEstate(dir string) error {
+	ctrllog.SetLogger(klog.Logger{}) // which says nothing
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	plane, err := estatePlane(ctx, dir)
@@ -121,7 +124,7 @@ const benchMost = 20_000
 func startEstate(b *testing.B) *estate {
 	b.Helper()
 	dir := b.TempDir()
-	cmd := exec.CommandContext(b.Context(), os.Args[0])
+	cmd := exec.CommandContext(context.WithoutCancel(b.Context()), os.Args[0]) // it is ended by its standard input
 	cmd.Env = append(os.Environ(), estateDir+"="+dir)
 	cmd.Stderr = os.Stderr
 	out := &output{}

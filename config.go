@@ -107,7 +107,7 @@ func (c *config) addAPIFlags(f *pflag.FlagSet) {
 	f.IntVar(&c.limits.Aliases, "max-aliases", c.limits.Aliases, "how many fields a document may rename")
 	f.IntVar(&c.limits.Batch, "max-batch", c.limits.Batch, "how many requests one POST may carry")
 	f.IntVar(&c.limits.Operations, "max-operations", c.limits.Operations, "how many operations a user may have running at once, GraphQL subscriptions included")
-	f.IntVar(&c.limits.Websockets, "max-websockets", c.limits.Websockets, "how many websockets a user may have open")
+	f.IntVar(&c.limits.Websockets, "max-websockets", c.limits.Websockets, "how many websockets and event streams a user may have open, counted together")
 	f.DurationVar(&c.limits.InitTimeout, "init-timeout", c.limits.InitTimeout, "how long a websocket may take to send connection_init")
 }
 

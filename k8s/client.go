@@ -98,9 +98,7 @@ func (c *Cluster) get(ctx context.Context, u user.Info, key client.ObjectKey, ob
 	if err := c.mayGet(ctx, u, k, key); err != nil {
 		return err
 	}
-	if !c.manager.GetScheme().Recognizes(k.GroupVersionKind) {
-		Uncacheable(ctx) // no hub tells of changes of a kind without a Go type, of which only the metadata is read
-	} else if _, err := c.noted(ctx, k); err != nil {
+	if _, err := c.noted(ctx, k); err != nil {
 		return err
 	}
 	return c.manager.GetCache().Get(ctx, key, obj, opts...)

@@ -2,6 +2,7 @@ package k8s
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -64,12 +65,25 @@ func TestMapper(t *testing.T) {
 							t.Errorf("got %v, want %v", err, tt.err)
 						}
 					}
-					<-time.After(mappingTTL)
+					<-time.After(mappingTTL + 1)
 				}
 				if inner.asked != tt.asked {
 					t.Errorf("asked %d times, want %d", inner.asked, tt.asked)
 				}
 			})
 		})
+	}
+}
+
+// TestMapperForgets holds that kinds that somebody has made up are not remembered without end.
+func TestMapperForgets(t *testing.T) {
+	m := newMapper(&counting{err: &meta.NoKindMatchError{}})
+	for i := range 2 * maxMappings {
+		if _, err := m.RESTMapping(schema.GroupKind{Kind: fmt.Sprint("K", i)}, "v1"); !meta.IsNoMatchError(err) {
+			t.Fatal(err)
+		}
+	}
+	if n := len(m.answers.Keys()); n > maxMappings {
+		t.Errorf("%d kinds are remembered", n)
 	}
 }

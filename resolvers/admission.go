@@ -10,6 +10,8 @@ import (
 	"github.com/gorilla/websocket"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 	"k8s.io/apiserver/pkg/endpoints/request"
+
+	"github.com/kyma-eventmesh/kyma-console/web/transport"
 )
 
 // perUser counts what each user has at once, and lets nobody have more than a number of them.
@@ -51,17 +53,18 @@ func (p *perUser) admit(ctx context.Context, next graphql.OperationHandler) grap
 	return next(ctx)
 }
 
-// limitWebsockets refuses websockets of users who have too many open. Who signs in with the first message is not known yet,
-// and asks admitWebsocket then.
-func (p *perUser) limitWebsockets(next http.Handler) http.Handler {
+// limitStreams refuses websockets and event streams of users who have too many open. Who signs in with the first message of
+// a websocket is not known yet, and asks admitStream then.
+func (p *perUser) limitStreams(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if _, known := request.UserFrom(r.Context()); !known || !websocket.IsWebSocketUpgrade(r) {
+		_, known := request.UserFrom(r.Context())
+		if stream := websocket.IsWebSocketUpgrade(r) || transport.AcceptsEvents(r); !known || !stream {
 			next.ServeHTTP(w, r)
 			return
 		}
-		leave, ok := p.admitWebsocket(r.Context())
+		leave, ok := p.admitStream(r.Context())
 		if !ok {
-			refuseHTTP(w, http.StatusTooManyRequests, refused(codeRateLimited, "more than %d websockets of one user at once", p.limit))
+			refuseHTTP(w, http.StatusTooManyRequests, refused(codeRateLimited, "more than %d websockets and event streams of one user at once", p.limit))
 			return
 		}
 		defer leave()
@@ -69,8 +72,8 @@ func (p *perUser) limitWebsockets(next http.Handler) http.Handler {
 	})
 }
 
-// admitWebsocket counts a websocket of the user in ctx until leave is called.
-func (p *perUser) admitWebsocket(ctx context.Context) (leave func(), ok bool) {
+// admitStream counts a websocket or event stream of the user in ctx until leave is called.
+func (p *perUser) admitStream(ctx context.Context) (leave func(), ok bool) {
 	return p.enter(userName(ctx))
 }
 

@@ -37,9 +37,12 @@ type answer struct {
 	reads    *k8s.Reads
 }
 
+// size is how many bytes it takes to remember the answer under key, which has the document and its variables in it.
+func (v *answer) size(key string) int { return len(key) + len(v.response.Data) }
+
 func newAnswers(limit int) *answers {
 	a := &answers{limit: limit}
-	known, err := lru.NewLRU(maxAnswers, func(_ string, old *answer) { a.bytes -= len(old.response.Data) })
+	known, err := lru.NewLRU(maxAnswers, func(key string, old *answer) { a.bytes -= old.size(key) })
 	if err != nil {
 		panic(err) // only for a size that is not positive
 	}
@@ -64,8 +67,8 @@ func (a *answers) intercept(ctx context.Context, next graphql.OperationHandler) 
 	handler := next(ctx)
 	return func(ctx context.Context) *graphql.Response {
 		response := handler(ctx)
-		if response != nil && len(response.Errors) == 0 && float64(len(response.Data)) < largestAnswer*float64(a.limit) {
-			a.put(key, &answer{response: response, reads: reads})
+		if v := (&answer{response, reads}); response != nil && len(response.Errors) == 0 && float64(v.size(key)) < largestAnswer*float64(a.limit) {
+			a.put(key, v)
 		}
 		return response
 	}
@@ -96,7 +99,7 @@ func (a *answers) put(key string, v *answer) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.known.Remove(key)
-	a.bytes += len(v.response.Data)
+	a.bytes += v.size(key)
 	a.known.Add(key, v)
 	for a.bytes > a.limit {
 		a.known.RemoveOldest()

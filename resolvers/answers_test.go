@@ -3,6 +3,7 @@ package resolvers
 import (
 	"context"
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -17,12 +18,12 @@ import (
 
 // TestAnswers counts how often a query is executed that reads Applications.
 func TestAnswers(t *testing.T) {
-	a := newAnswers(16 * 100)
+	a := newAnswers(16 * 1000)
 	executed := 0
-	data, read := "{}", true
+	document, data, read := "{x}", "{}", true
 	ask := func(name string, kind ast.Operation) {
 		ctx := request.WithUser(t.Context(), &user.DefaultInfo{Name: name, Groups: []string{user.SystemPrivilegedGroup}})
-		ctx = graphql.WithOperationContext(ctx, &graphql.OperationContext{RawQuery: "{x}", Operation: &ast.OperationDefinition{Operation: kind}})
+		ctx = graphql.WithOperationContext(ctx, &graphql.OperationContext{RawQuery: document, Operation: &ast.OperationDefinition{Operation: kind}})
 		response := a.intercept(ctx, func(inner context.Context) graphql.ResponseHandler {
 			executed++
 			if read {
@@ -68,15 +69,25 @@ func TestAnswers(t *testing.T) {
 	ask("uma", ast.Query)
 	want(2, "an answer that cannot be repeated")
 
-	read, data = true, `{"long":"`+string(make([]byte, 100))+`"}`
+	read, data = true, `{"long":"`+string(make([]byte, 1000))+`"}`
 	ask("lou", ast.Query)
 	ask("lou", ast.Query)
 	want(2, "a long answer")
-	data = `{"long":"` + string(make([]byte, 80)) + `"}`
+	document, data = strings.Repeat("{x}", 400), "{}"
+	ask("lea", ast.Query)
+	ask("lea", ast.Query)
+	want(2, "a long document")
+	document = "{x}"
+	data = `{"long":"` + string(make([]byte, 800)) + `"}`
 	for i := range 100 {
 		ask(string(rune('a'+i)), ast.Query)
 	}
-	if a.bytes > a.limit || a.known.Len() > 100 {
+	kept := 0
+	for _, key := range a.known.Keys() {
+		v, _ := a.known.Peek(key)
+		kept += v.size(key)
+	}
+	if a.bytes != kept || a.bytes > a.limit || a.known.Len() > 100 {
 		t.Errorf("%d bytes of %d answers are remembered", a.bytes, a.known.Len())
 	}
 }

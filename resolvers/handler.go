@@ -2,8 +2,10 @@ package resolvers
 
 import (
 	"cmp"
+	"context"
 	"net/http"
 
+	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/handler"
 	"github.com/99designs/gqlgen/graphql/handler/extension"
 	"github.com/99designs/gqlgen/graphql/handler/lru"
@@ -22,22 +24,39 @@ type Options struct {
 	NoIntrospection bool
 }
 
-// parsedDocuments is how many parsed documents are kept. Clients send the same few over and over.
-const parsedDocuments = 1000
+const (
+	// parsedDocuments is how many parsed documents are kept. Clients send the same few over and over.
+	parsedDocuments = 1000
+	// longestParsed is the longest of them, in bytes: several times what people write. Parsed, a document is some fifty
+	// times as large, so that 1000 of the longest that are accepted would be gigabytes.
+	longestParsed = 16 << 10
+)
+
+// shortDocuments keeps those documents that are not too long.
+type shortDocuments struct {
+	graphql.Cache[*ast.QueryDocument]
+}
+
+// Add keeps a parsed document by its text.
+func (s shortDocuments) Add(ctx context.Context, text string, parsed *ast.QueryDocument) {
+	if len(text) <= longestParsed {
+		s.Cache.Add(ctx, text, parsed)
+	}
+}
 
 // NewHandler serves the API: GraphQL over HTTP, server-sent events, and websockets of both sub-protocols (graphql-ws and
 // graphql-transport-ws). The user must be in the context of the request.
 func NewHandler(r *Resolver, o Options) http.Handler {
 	limits := o.Limits.withDefaults()
 	srv := handler.New(graph.NewExecutableSchema(graph.Config{Resolvers: r}))
-	fanout, websockets := &transport.Fanout{}, newPerUser(limits.Websockets)
+	fanout, streams := &transport.Fanout{}, newPerUser(limits.Websockets)
 	srv.AddTransport(&transport.Websocket{
 		Fanout: fanout, MaxMessage: limits.Body, MaxOperations: limits.Operations, InitTimeout: limits.InitTimeout, Alive: limits.Alive,
-		Admit: websockets.admitWebsocket,
+		Admit: streams.admitStream,
 	})
 	srv.AddTransport(&transport.SSE{Fanout: fanout, Alive: limits.Alive})
 	srv.AddTransport(transport.HTTP{MaxBatch: limits.Batch}) // takes what is left
-	srv.SetQueryCache(lru.New[*ast.QueryDocument](parsedDocuments))
+	srv.SetQueryCache(shortDocuments{lru.New[*ast.QueryDocument](parsedDocuments)})
 	srv.SetParserTokenLimit(limits.Tokens)
 	srv.SetErrorPresenter(r.present)
 	srv.SetRecoverFunc(recovered)
@@ -51,7 +70,7 @@ func NewHandler(r *Resolver, o Options) http.Handler {
 	if limits.Answers > 0 {
 		srv.AroundOperations(newAnswers(limits.Answers).intercept)
 	}
-	return limitBody(websockets.limitWebsockets(srv), limits.Body)
+	return limitBody(streams.limitStreams(srv), limits.Body)
 }
 
 // LoadDocuments reads stored documents (see transport.LoadDocuments), which must fit the schema. With only, every other

@@ -10,8 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/99designs/gqlgen/graphql/handler/lru"
 	"github.com/google/go-cmp/cmp"
 	"github.com/gorilla/websocket"
+	"github.com/vektah/gqlparser/v2/ast"
 )
 
 // serve serves the API without a cluster: enough for what gqlgen answers itself.
@@ -178,6 +180,18 @@ func write(t *testing.T, conn *websocket.Conn, message string) {
 }
 
 // TestOddRequests sends what http.Client does not send by itself.
+// TestShortDocuments holds that long documents, parsed, do not fill the memory.
+func TestShortDocuments(t *testing.T) {
+	kept := shortDocuments{lru.New[*ast.QueryDocument](2)}
+	for length, want := range map[int]bool{1: true, longestParsed: true, longestParsed + 1: false} {
+		text := strings.Repeat("x", length)
+		kept.Add(t.Context(), text, &ast.QueryDocument{})
+		if _, got := kept.Get(t.Context(), text); got != want {
+			t.Errorf("a document of %d bytes is kept: %v", length, got)
+		}
+	}
+}
+
 func TestOddRequests(t *testing.T) {
 	srv := serve(t, Options{Limits: Limits{Body: 4096}})
 	const query = `{"query":"{__typename}"}`

@@ -32,7 +32,7 @@ type Limits struct {
 	// page of the Console has a handful of GraphQL subscriptions. Those that share one execution count as one, so that a
 	// single websocket may have no more than this either.
 	Operations int
-	// Websockets is how many websockets a user may have open. Default 250.
+	// Websockets is how many websockets and event streams a user may have open, counted together. Default 250.
 	Websockets int
 	// InitTimeout is how long a websocket may take to send connection_init. Default 10 s.
 	InitTimeout time.Duration

@@ -147,8 +147,11 @@ func TestLimitWebsockets(t *testing.T) {
 		t.Fatalf("second websocket of one: %v, %+v", err, response)
 	}
 	body, err := io.ReadAll(response.Body)
-	if want := `{"errors":[{"message":"more than 1 websockets of one user at once","extensions":{"code":"RATE_LIMITED"}}]}`; err != nil || strings.TrimSpace(string(body)) != want {
+	if want := `{"errors":[{"message":"more than 1 websockets and event streams of one user at once","extensions":{"code":"RATE_LIMITED"}}]}`; err != nil || strings.TrimSpace(string(body)) != want {
 		t.Errorf("got %s, %v, want %s", body, err, want)
+	}
+	if status, _ := post(t, srv, strings.NewReader(`{"query":"{__typename}"}`), "Accept", "text/event-stream"); status != http.StatusTooManyRequests {
+		t.Errorf("an event stream beside it: %d", status)
 	}
 	if status, _ := post(t, srv, strings.NewReader(`{"query":"{__typename}"}`)); status != 200 {
 		t.Errorf("a POST beside it: %d", status)

@@ -12,6 +12,9 @@ import (
 
 	"github.com/go-chi/chi/v5/middleware"
 	"github.com/google/uuid"
+	"github.com/gorilla/websocket"
+
+	"github.com/kyma-eventmesh/kyma-console/web/transport"
 )
 
 // requestIDHeader carries the id under which a request is logged; one that the client sends is kept.
@@ -110,12 +113,12 @@ func (b *timedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// isUpgrade reports whether the request asks for a websocket.
+// isUpgrade reports whether the request asks for a websocket, by the same signs as the transport that would open it.
 func isUpgrade(r *http.Request) bool {
-	return strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
+	return websocket.IsWebSocketUpgrade(r)
 }
 
 // isStream reports whether the request's answer goes on until somebody ends it: a websocket or an event stream.
 func isStream(r *http.Request) bool {
-	return isUpgrade(r) || strings.Contains(r.Header.Get("Accept"), "text/event-stream")
+	return isUpgrade(r) || transport.AcceptsEvents(r)
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/endpoints/request"
 
@@ -92,7 +93,7 @@ func (s *server) signedIn(next http.Handler) http.Handler {
 			var cancel context.CancelCauseFunc
 			ctx, cancel = context.WithCancelCause(ctx)
 			defer cancel(nil)
-			go s.keepSignedIn(ctx, cancel, credentials, u.GetName())
+			go s.keepSignedIn(ctx, cancel, credentials, u)
 		}
 		r = r.Clone(ctx)
 		r.Header.Del("Authorization")
@@ -100,11 +101,11 @@ func (s *server) signedIn(next http.Handler) http.Handler {
 	})
 }
 
-// mayGreetLater reports whether the request is for a websocket whose client can still say who it is: browsers cannot send
-// headers with it, so clients of graphql-transport-ws put the token into their first message. Those of the older
-// sub-protocol are refused at the door, as they always were.
+// mayGreetLater reports whether the request is for a websocket of the API whose client can still say who it is: browsers
+// cannot send headers with it, so clients of graphql-transport-ws put the token into their first message. Those of the older
+// sub-protocol are refused at the door, as they always were, and nothing but the API asks again.
 func mayGreetLater(r *http.Request) bool {
-	return isUpgrade(r) && r.Header.Get("Authorization") == "" && r.Header.Get(protocolHeader) == transport.TransportWS
+	return isUpgrade(r) && r.URL.Path == graphqlPath && r.Header.Get("Authorization") == "" && r.Header.Get(protocolHeader) == transport.TransportWS
 }
 
 // signInLater signs in by a token that comes in the first message of a websocket, whose request r was.
@@ -117,7 +118,7 @@ func (s *server) signInLater(r *http.Request) transport.SignIn {
 			return nil, nil, false
 		}
 		ctx, cancel := context.WithCancelCause(request.WithUser(ctx, u))
-		go s.keepSignedIn(ctx, cancel, credentials, u.GetName())
+		go s.keepSignedIn(ctx, cancel, credentials, u)
 		return ctx, func() { cancel(nil) }, true
 	}
 }
@@ -134,8 +135,9 @@ func (s *server) identify(r *http.Request) (user.Info, bool) {
 }
 
 // keepSignedIn ends a stream when its token expires. Until then, or until ctx ends, it repeats the sign-in, and ends the
-// stream when that fails or gives another user. A client that still has the right to be here connects again.
-func (s *server) keepSignedIn(ctx context.Context, cancel context.CancelCauseFunc, credentials *http.Request, name string) {
+// stream when that fails or gives another user than u, or the same one with other groups, by which rights are decided. A
+// client that still has the right to be here connects again.
+func (s *server) keepSignedIn(ctx context.Context, cancel context.CancelCauseFunc, credentials *http.Request, u user.Info) {
 	tick := time.NewTicker(s.Recheck)
 	defer tick.Stop()
 	var expired <-chan time.Time // never, for a token that does not say
@@ -152,12 +154,17 @@ func (s *server) keepSignedIn(ctx context.Context, cancel context.CancelCauseFun
 			cancel(transport.ErrSignedOut)
 			return
 		case <-tick.C:
-			if u, ok := s.identify(credentials); !ok || u.GetName() != name {
+			if now, ok := s.identify(credentials); !ok || !same(now, u) {
 				cancel(transport.ErrSignedOut)
 				return
 			}
 		}
 	}
+}
+
+// same reports whether two users have the same name, UID and groups.
+func same(a, b user.Info) bool {
+	return a.GetName() == b.GetName() && a.GetUID() == b.GetUID() && sets.New(a.GetGroups()...).Equal(sets.New(b.GetGroups()...))
 }
 
 // expiry is when the token of r, which has been found good, expires; ok is false when it does not say. The claim is read

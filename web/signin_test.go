@@ -154,7 +154,10 @@ func TestStreamEndsWithSignIn(t *testing.T) {
 		stream  bool
 	}{
 		{"websocket", []string{"Connection", "Upgrade", "Upgrade", "websocket"}, true},
+		{"websocket, and another protocol", []string{"Connection", "Upgrade", "Upgrade", "h2c, WebSocket"}, true},
 		{"event stream", []string{"Accept", "text/event-stream"}, true},
+		{"event stream, in capitals", []string{"Accept", "application/json, Text/Event-Stream;q=1"}, true},
+		{"event stream, in a second header", []string{"Accept", "application/json", "Accept", "text/event-stream"}, true},
 		{"ordinary request", nil, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -182,6 +185,40 @@ func TestStreamEndsWithSignIn(t *testing.T) {
 				t.Errorf("asked %d times", got)
 			}
 		})
+	}
+}
+
+// TestStreamEndsWithRights holds that a stream does not go on with groups that its user is no longer in.
+func TestStreamEndsWithRights(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := config()
+		checks := 0
+		c.Authenticate = func(*http.Request) (user.Info, bool, error) {
+			checks++
+			groups := [][]string{{"admins", "staff"}, {"staff", "admins"}, {"staff"}}[checks-1]
+			return &user.DefaultInfo{Name: "alice", Groups: groups}, true, nil
+		}
+		c.GraphQL = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			start := time.Now()
+			<-r.Context().Done()
+			if took := time.Since(start); took != 2*web.DefaultRecheck || !errors.Is(context.Cause(r.Context()), transport.ErrSignedOut) {
+				t.Errorf("ended after %v by %v", took, context.Cause(r.Context()))
+			}
+		})
+		answer(web.New(c), ask("GET", "/graphql", "", "Accept", "text/event-stream"))
+	})
+}
+
+// TestGreetLater holds that what has no first message to sign in by is for nobody unknown.
+func TestGreetLater(t *testing.T) {
+	h := web.New(config())
+	for path, headers := range map[string][]string{
+		"/metrics":         {"Connection", "Upgrade", "Upgrade", "websocket", "Sec-WebSocket-Protocol", "graphql-transport-ws"},
+		"/graphql?query=x": {"Upgrade", "websocket", "Sec-WebSocket-Protocol", "graphql-transport-ws"}, // and no Connection: a GET
+	} {
+		if w := answer(h, ask("GET", path, "", headers...)); w.Code != http.StatusUnauthorized {
+			t.Errorf("GET %s: %d %s", path, w.Code, w.Body)
+		}
 	}
 }
 

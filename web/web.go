@@ -30,6 +30,9 @@ const DefaultMaxBody = 1 << 20
 // DefaultRecheck is how often the sign-in of a stream is repeated when Config.Recheck is 0.
 const DefaultRecheck = time.Minute
 
+// graphqlPath is where the API is.
+const graphqlPath = "/graphql"
+
 // Config is what New needs. Authenticate, GraphQL and Ready are required; New panics without them, since a server that
 // lacks one of them is a mistake in the wiring and not something to find out from a request.
 type Config struct {
@@ -104,7 +107,7 @@ func New(c Config) http.Handler {
 	})
 	r.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", "GET, HEAD")
-		if r.URL.Path == "/graphql" {
+		if r.URL.Path == graphqlPath {
 			w.Header().Set("Allow", "GET, HEAD, POST")
 		}
 		writeError(w, http.StatusMethodNotAllowed, codeBadRequest, r.Method+" is not possible here")
@@ -125,8 +128,8 @@ func New(c Config) http.Handler {
 
 	r.Group(func(r chi.Router) {
 		r.Use(s.signedIn)
-		r.Method(http.MethodGet, "/graphql", s.GraphQL)
-		r.Method(http.MethodPost, "/graphql", s.GraphQL)
+		r.Method(http.MethodGet, graphqlPath, s.GraphQL)
+		r.Method(http.MethodPost, graphqlPath, s.GraphQL)
 		if s.Metrics != nil {
 			r.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(s.Metrics, promhttp.HandlerOpts{
 				ErrorLog:      slog.NewLogLogger(s.Log.Handler(), slog.LevelWarn),

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
@@ -36,13 +35,14 @@ type connection struct {
 	ready      bool // and was acknowledged
 	operations map[string]*operation
 	control    [][]byte     // to write before anything else
-	pending    []*operation // that have something to write
+	waiting    int64        // bytes in control
+	pending    []*operation // of operations, that have something to write
 	writing    bool
-	ending     *closing // how to end once all is written
+	ending     *closing // how to end once what waits is written; nothing is added to that
 	endSent    bool     // and the close frame has been
 	readerGone bool
 
-	initTimer, aliveTimer *time.Timer
+	initTimer, aliveTimer, endTimer *time.Timer
 }
 
 func newConnection(t *Websocket, ws *websocket.Conn, exec graphql.GraphExecutor, r *http.Request) *connection {
@@ -58,8 +58,7 @@ func newConnection(t *Websocket, ws *websocket.Conn, exec graphql.GraphExecutor,
 // serve reads until the connection ends, and returns when nothing of it is left but a last write.
 func (c *connection) serve() {
 	defer c.cleanUp()
-	stop := context.AfterFunc(c.ctx, c.requestEnded)
-	defer stop()
+	defer c.follow(c.ctx)()
 	c.mu.Lock()
 	c.initTimer = time.AfterFunc(c.t.InitTimeout, c.initTimedOut)
 	c.mu.Unlock()
@@ -108,25 +107,27 @@ func (c *connection) cleanUp() {
 	}
 	last := c.ending == nil || c.endSent // else the writer is
 	c.mu.Unlock()
+	if c.done != nil {
+		c.done()
+	}
 	c.cancel()
 	for _, op := range operations {
 		op.leave()
 	}
-	if c.done != nil {
-		c.done()
-	}
 	if last {
-		_ = c.ws.Close()
+		c.cut()
 	}
 }
 
-// requestEnded is called when the request's or the sign-in's context ends before the connection does.
-func (c *connection) requestEnded() {
-	if errors.Is(context.Cause(c.ctx), ErrSignedOut) {
-		c.signedOut()
-		return
-	}
-	c.end(closeGoingAway)
+// follow ends the connection when ctx, the request's or the sign-in's, ends before it does, which is until stop is called.
+func (c *connection) follow(ctx context.Context) (stop func() bool) {
+	return context.AfterFunc(ctx, func() {
+		if errors.Is(context.Cause(ctx), ErrSignedOut) {
+			c.signedOut()
+			return
+		}
+		c.end(closeGoingAway)
+	})
 }
 
 // signedOut ends the connection. A client of the older sub-protocol does not look at close codes, and is told for each
@@ -136,7 +137,8 @@ func (c *connection) signedOut() {
 		errs := encodeErrors(gqlerror.List{coded(codeUnauthenticated, closeSignedOut.reason)})
 		c.mu.Lock()
 		for _, op := range c.operations {
-			c.control = append(c.control, op.frame(typeError, errs))
+			c.put(op.frame(typeError, errs))
+			c.drop(op)
 		}
 		c.mu.Unlock()
 	}
@@ -222,8 +224,8 @@ func (c *connection) signIn(token string) *closing {
 				return &closeTooMany
 			}
 		}
-		c.ctx, c.done = ctx, func() { leave(); done() }
-		context.AfterFunc(ctx, c.requestEnded)
+		unfollow := c.follow(ctx)
+		c.ctx, c.done = ctx, func() { unfollow(); leave(); done() }
 		return nil
 	}
 	if _, known := request.UserFrom(c.ctx); !known && possible {
@@ -271,32 +273,36 @@ func (c *connection) subscribe(f *frame) {
 	}
 	raw.Headers = c.header
 	op := &operation{c: c, id: *f.ID}
-	if refused := c.admit(op); refused != nil {
-		c.end(*refused)
-		return
+	how, refusal := c.admit(op)
+	switch {
+	case how != nil:
+		c.end(*how)
+	case refusal != nil:
+		c.send(&frame{ID: f.ID, Type: typeError, Payload: encodeErrors(gqlerror.List{refusal})})
+	default:
+		op.run(c.ctx, raw)
 	}
-	op.run(c.ctx, raw)
 }
 
 // admit registers op under its id, or returns how to end the connection. An operation too many is refused by itself.
-func (c *connection) admit(op *operation) *closing {
+func (c *connection) admit(op *operation) (how *closing, refusal *gqlerror.Error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	before := c.operations[op.id]
 	switch {
 	case !c.ready:
-		return &closeUnknown
+		return &closeUnknown, nil
 	case before != nil && !c.legacy:
-		refused := closeDuplicate(op.id)
-		return &refused
+		duplicate := closeDuplicate(op.id)
+		return &duplicate, nil
 	case before != nil:
-		before.over = true // as with subscriptions-transport-ws, the newer takes its place
-		go before.leave()  // takes other locks
+		c.drop(before)    // as with subscriptions-transport-ws, the newer takes its place
+		go before.leave() // takes other locks
 	case len(c.operations) >= c.t.MaxOperations:
-		op.refused = gqlerror.List{coded(codeRateLimited, fmt.Sprintf("more than %d operations at once on one websocket", c.t.MaxOperations))}
+		return nil, coded(codeRateLimited, fmt.Sprintf("more than %d operations at once on one websocket", c.t.MaxOperations))
 	}
 	c.operations[op.id] = op
-	return nil
+	return nil, nil
 }
 
 // complete ends an operation that the client wants no more of. One that has ended already is fine.
@@ -305,7 +311,7 @@ func (c *connection) complete(id string) {
 	op := c.operations[id]
 	delete(c.operations, id)
 	if op != nil {
-		op.over = true
+		c.drop(op)
 	}
 	c.mu.Unlock()
 	if op == nil {
@@ -315,122 +321,4 @@ func (c *connection) complete(id string) {
 	if c.legacy {
 		c.send(&frame{ID: &id, Type: typeComplete})
 	}
-}
-
-// send writes a message before any answer that waits.
-func (c *connection) send(f *frame) {
-	raw, err := json.Marshal(f)
-	if err != nil {
-		return // a payload that the client sent and that has been parsed can be written
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.control = append(c.control, raw)
-	c.wake()
-}
-
-// end closes the connection after what waits to be written.
-func (c *connection) end(how closing) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.ending == nil {
-		c.ending = &how
-		c.wake()
-	}
-}
-
-// wake has the writer look. The lock is held.
-func (c *connection) wake() {
-	if !c.writing {
-		c.writing = true
-		go c.write()
-	}
-}
-
-// write writes what waits until there is nothing. A client that does not take it in time is cut off, which ends
-// everything that it asked for.
-func (c *connection) write() {
-	for {
-		c.mu.Lock()
-		control, pending, ending := c.control, c.pending, c.ending
-		c.control, c.pending = nil, nil
-		if len(control)+len(pending) == 0 {
-			c.writing = ending != nil // nothing is written after the end
-			c.mu.Unlock()
-			if ending != nil {
-				c.writeEnd(*ending)
-			}
-			return
-		}
-		batches := make([]batch, len(pending))
-		for i, op := range pending {
-			batches[i] = op.take()
-		}
-		c.mu.Unlock()
-		if err := c.writeAll(control, batches); err != nil {
-			_ = c.ws.Close() // the reader sees it
-			return           // writing stays set: nothing more can be written
-		}
-	}
-}
-
-func (c *connection) writeAll(control [][]byte, batches []batch) error {
-	for _, raw := range control {
-		if err := c.writeParts(raw); err != nil {
-			return err
-		}
-	}
-	for _, b := range batches {
-		for _, payload := range b.payloads {
-			if err := c.writeParts(b.head, payload, []byte{'}'}); err != nil {
-				return err
-			}
-		}
-		if b.last != nil {
-			if err := c.writeParts(b.last); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// writeParts writes one message.
-func (c *connection) writeParts(parts ...[]byte) error {
-	if err := c.ws.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-		return err
-	}
-	w, err := c.ws.NextWriter(websocket.TextMessage)
-	if err != nil {
-		return err
-	}
-	for _, part := range parts {
-		if _, err := w.Write(part); err != nil {
-			return err
-		}
-	}
-	return w.Close()
-}
-
-// writeEnd sends the close frame and gives the client a moment to answer it, so that it reads the code and not a reset.
-func (c *connection) writeEnd(how closing) {
-	frame := websocket.FormatCloseMessage(how.code, truncated(how.reason))
-	_ = c.ws.WriteControl(websocket.CloseMessage, frame, time.Now().Add(writeTimeout)) // or else it is gone already
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.endSent = true
-	if c.readerGone {
-		_ = c.ws.Close()
-		return
-	}
-	_ = c.ws.SetReadDeadline(time.Now().Add(closeGrace))
-}
-
-// truncated makes a reason fit into a close frame.
-func truncated(reason string) string {
-	const most = 123 // bytes, RFC 6455 section 5.5 less two for the code
-	if len(reason) <= most {
-		return reason
-	}
-	return strings.ToValidUTF8(reason[:most], "")
 }

@@ -92,6 +92,48 @@ func TestStalledReader(t *testing.T) {
 	}
 }
 
+// TestStalledEnd holds that a client that does not read cannot put off the end of its stream, as when the server stops.
+func TestStalledEnd(t *testing.T) {
+	for _, kind := range []string{"websocket", "event stream"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			ctx, stop := context.WithCancel(t.Context())
+			served := make(chan struct{}, 1)
+			srv := serve(t, &transport.Websocket{Alive: time.Hour}, &transport.SSE{Alive: time.Hour}, func(next http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					next.ServeHTTP(w, r.WithContext(ctx))
+					served <- struct{}{}
+				})
+			})
+			if kind == "websocket" {
+				srv.greeted(t, transport.TransportWS).send(subscribeMessage)
+			} else {
+				req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, srv.URL, strings.NewReader(`{"query":"subscription{name}"}`))
+				if err != nil {
+					t.Fatal(err)
+				}
+				req.Header.Set("Content-Type", "application/json")
+				req.Header.Set("Accept", "text/event-stream")
+				resp, err := http.DefaultClient.Do(req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { _ = resp.Body.Close() })
+			}
+			s, long := <-srv.streams, strings.Repeat("x", 100_000)
+			for range 300 { // more than fits into the buffers between
+				s.send(t, long, transport.Label{})
+			}
+			stop()
+			select {
+			case <-served:
+			case <-time.After(5 * time.Second): // what web.Serve gives streams
+				t.Error("it goes on")
+			}
+		})
+	}
+}
+
 // TestCrowd has readers join, leave and stall while events come thick and fast. No deletion may be lost by those who stay,
 // and nothing may be left in the end.
 func TestCrowd(t *testing.T) {

@@ -12,9 +12,8 @@ import (
 // operation is one operation on a websocket. It is the reader of its answers; what is below mu of the connection is
 // guarded by that.
 type operation struct {
-	c       *connection
-	id      string
-	refused gqlerror.List // why it is not run
+	c  *connection
+	id string
 
 	// guarded by c.mu
 	box      mailbox
@@ -35,10 +34,6 @@ type batch struct {
 
 // run starts the operation. It does not wait for it.
 func (op *operation) run(ctx context.Context, raw *graphql.RawParams) {
-	if op.refused != nil {
-		op.finish(encodeErrors(op.refused))
-		return
-	}
 	if raw.Query != "" {
 		// Whoever subscribes to what runs already, as most do who have the same view open, is spared the rest.
 		if key, err := streamKey(ctx, raw); err == nil {
@@ -139,7 +134,7 @@ func (op *operation) endStream() {
 func (op *operation) offer(m message) {
 	op.c.mu.Lock()
 	defer op.c.mu.Unlock()
-	if op.over || op.last != nil {
+	if op.over || op.last != nil || op.c.ending != nil {
 		return
 	}
 	if !op.box.put(m) {
@@ -154,7 +149,7 @@ func (op *operation) offer(m message) {
 func (op *operation) finish(errs []byte) {
 	op.c.mu.Lock()
 	defer op.c.mu.Unlock()
-	if op.over || op.last != nil {
+	if op.over || op.last != nil || op.c.ending != nil {
 		return
 	}
 	op.last = op.frame(typeComplete, nil)

@@ -31,11 +31,13 @@ type SSE struct {
 
 var _ graphql.Transport = (*SSE)(nil)
 
-// Supports reports whether the request accepts server-sent events by name, which a browser's page load does not.
+// Supports reports whether the request is to be answered by events.
 func (t *SSE) Supports(r *http.Request) bool {
-	if r.Method != http.MethodPost && r.Method != http.MethodGet {
-		return false
-	}
+	return (r.Method == http.MethodPost || r.Method == http.MethodGet) && AcceptsEvents(r)
+}
+
+// AcceptsEvents reports whether a request accepts server-sent events by name, which a browser's page load does not.
+func AcceptsEvents(r *http.Request) bool {
 	for accepted := range strings.SplitSeq(strings.Join(r.Header.Values("Accept"), ","), ",") {
 		mediaType, _, err := mime.ParseMediaType(strings.TrimSpace(accepted))
 		if err == nil && mediaType == eventStream {
@@ -160,8 +162,14 @@ func writeEvent(b *bytes.Buffer, event string, data []byte) {
 // copyTo writes events until the last one, or until the client has left. A sign-in that ends is told as an error.
 func (s *sseReader) copyTo(ctx context.Context, w http.ResponseWriter, alive time.Duration) {
 	out := http.NewResponseController(w)
+	// Where it is not supported, the server's own holds.
+	limit := func(d time.Duration) { _ = out.SetWriteDeadline(time.Now().Add(d)) }
+	defer context.AfterFunc(ctx, func() { limit(endTimeout) })()
 	write := func(b []byte) bool {
-		_ = out.SetWriteDeadline(time.Now().Add(writeTimeout)) // where it is not supported, the server's own holds
+		limit(writeTimeout)
+		if ctx.Err() != nil { // only now, so that the end is not missed
+			limit(endTimeout)
+		}
 		_, err := w.Write(b)
 		return err == nil && out.Flush() == nil
 	}

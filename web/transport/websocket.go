@@ -23,6 +23,10 @@ const (
 // writeTimeout is how long a client may take to accept one message before it is cut off.
 const writeTimeout = 10 * time.Second
 
+// endTimeout is how long what waits may take to be written once a stream is being ended: less than a stop of the server
+// leaves for it, so that a client that does not read cannot hold that up.
+const endTimeout = 3 * time.Second
+
 // closeGrace is how long a client may take to answer a close frame.
 const closeGrace = time.Second
 
@@ -106,7 +110,8 @@ var (
 	closeUnknown     = closing{4401, "Unauthorized"}
 	closeForbidden   = closing{4403, "Forbidden"}
 	closeSignedOut   = closing{4401, "the sign-in has expired or was withdrawn"}
-	closeTooMany     = closing{websocket.CloseTryAgainLater, "too many websockets of one user at once"}
+	closeTooMany     = closing{websocket.CloseTryAgainLater, "too many websockets and event streams of one user at once"}
+	closeUnread      = closing{websocket.ClosePolicyViolation, "too much waits to be read"}
 	closeSilent      = closing{websocket.ClosePolicyViolation, "no answer to a sign of life"}
 )
 

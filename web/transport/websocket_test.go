@@ -237,7 +237,7 @@ func TestAdmit(t *testing.T) {
 	second.wantClose(websocket.CloseTryAgainLater)
 	older := srv.dial(t, transport.LegacyWS)
 	older.send(good)
-	older.want(`{"type":"connection_error","payload":{"message":"too many websockets of one user at once"}}`)
+	older.want(`{"type":"connection_error","payload":{"message":"too many websockets and event streams of one user at once"}}`)
 	older.wantClose(websocket.CloseTryAgainLater)
 
 	first.send(`nonsense`)
