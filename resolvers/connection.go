@@ -108,9 +108,12 @@ func window(n int, args pageArgs, locate func(cursor string) (i int, found bool,
 
 // sizes are first and last, at least one of them given.
 func (a *pageArgs) sizes() (first, last *int, err error) {
-	for name, n := range map[string]*int{"first": a.first, "last": a.last} {
-		if n != nil && (*n < 0 || *n > maxPage) {
-			return nil, nil, apierrors.NewBadRequest(fmt.Sprintf("%s must be between 0 and %d, not %d", name, maxPage, *n))
+	for _, size := range []struct {
+		name string
+		n    *int
+	}{{"first", a.first}, {"last", a.last}} {
+		if n := size.n; n != nil && (*n < 0 || *n > maxPage) {
+			return nil, nil, apierrors.NewBadRequest(fmt.Sprintf("%s must be between 0 and %d, not %d", size.name, maxPage, *n))
 		}
 	}
 	n := defaultPage
