@@ -108,6 +108,8 @@ func (c *config) addAPIFlags(f *pflag.FlagSet) {
 	f.IntVar(&c.limits.Batch, "max-batch", c.limits.Batch, "how many requests one POST may carry")
 	f.IntVar(&c.limits.Operations, "max-operations", c.limits.Operations, "how many operations a user may have running at once, GraphQL subscriptions included")
 	f.IntVar(&c.limits.Websockets, "max-websockets", c.limits.Websockets, "how many websockets and event streams a user may have open, counted together")
+	f.DurationVar(&c.limits.Alive, "keep-alive", c.limits.Alive, "how often a websocket or event stream is sent a sign of life; a websocket that has not answered three is cut off")
+	f.IntVar(&c.limits.Answers, "max-answers", c.limits.Answers, "how many bytes of answers are remembered to be repeated while they hold; negative none")
 	f.DurationVar(&c.limits.InitTimeout, "init-timeout", c.limits.InitTimeout, "how long a websocket may take to send connection_init")
 }
 
@@ -205,6 +207,7 @@ func (c *config) validateAPI() error {
 		{"max-operations", int64(c.limits.Operations)},
 		{"max-websockets", int64(c.limits.Websockets)},
 		{"init-timeout", int64(c.limits.InitTimeout)},
+		{"keep-alive", int64(c.limits.Alive)},
 	} {
 		if limit.value < 1 {
 			errs = append(errs, fmt.Errorf("--%s must be positive", limit.name))

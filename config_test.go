@@ -107,10 +107,12 @@ func TestConfig(t *testing.T) {
 			env{"KYMA_CONSOLE_MAX_DEPTH": "7", "KYMA_CONSOLE_INIT_TIMEOUT": "3s"},
 			[]string{
 				"--max-body=1", "--max-tokens=2", "--max-cost=3", "--max-aliases=4", "--max-batch=5", "--max-operations=6", "--max-websockets=8",
+				"--keep-alive=9s", "--max-answers=-1",
 			},
 			with(func(c *config) {
 				c.limits.Body, c.limits.Tokens, c.limits.Cost, c.limits.Aliases, c.limits.Batch = 1, 2, 3, 4, 5
 				c.limits.Operations, c.limits.Depth, c.limits.Websockets, c.limits.InitTimeout = 6, 7, 8, 3*time.Second
+				c.limits.Alive, c.limits.Answers = 9*time.Second, -1
 			}), nil,
 		},
 		{

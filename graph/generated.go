@@ -5383,7 +5383,7 @@ scalar JSON
 "A JSON object of strings, such as {\"team\": \"checkout\"}. On input null means {}."
 scalar Labels
 
-"A moment as whole Unix seconds (a JSON integer)."
+"A moment as whole Unix seconds (a JSON integer); 0 where there is none to tell, as of an object that was deleted unread."
 scalar Timestamp
 
 "A service of an Application, by id: the JSON object {\"id\": \"...\"}. It is a scalar and takes no selection."

@@ -16,7 +16,7 @@ const maxPending = 10_000
 // errSlow ends the watch of a reader for whom more than maxPending objects wait. It is of the kind that clients know.
 var errSlow = apierrors.NewTooManyRequestsError(fmt.Sprintf("the reader is too slow, more than %d changed objects wait for it", maxPending))
 
-// queue holds what one reader has yet to read: for each object at most one deletion and the state after it.
+// queue holds what one reader has yet to read: for each object at most a deletion, an addition and the state after it.
 type queue struct {
 	wants func(client.Object) bool
 	sight sight         // changed by the reader only, while the hub is locked
@@ -28,12 +28,14 @@ type queue struct {
 	err     error
 }
 
-type pending struct{ deleted, latest *change }
+// pending is what waits of one object. An addition and the state after it are two changes, since a stream that several
+// share may have readers who came in between.
+type pending struct{ deleted, added, latest *change }
 
 type change struct {
 	kind   EventType
 	object client.Object
-	at     time.Time // of the latest state
+	at     time.Time // when it was seen
 }
 
 func newQueue(s sight, wants func(client.Object) bool) *queue {
@@ -73,14 +75,27 @@ func (q *queue) add(kind EventType, obj client.Object) {
 }
 
 func (p *pending) add(c change) {
-	switch {
-	case c.kind == Deleted:
-		p.deleted, p.latest = &c, nil
-	case p.latest != nil:
-		p.latest.object, p.latest.at = c.object, c.at // an unread addition stays an addition
-	default:
+	switch c.kind {
+	case Deleted:
+		*p = pending{deleted: &c}
+	case Added:
+		p.added, p.latest = &c, nil
+	case Updated:
 		p.latest = &c
 	}
+}
+
+// take takes the earliest change, and reports whether it was the last.
+func (p *pending) take() (c *change, last bool) {
+	for _, waiting := range []**change{&p.deleted, &p.added, &p.latest} {
+		if c != nil && *waiting != nil {
+			return c, false
+		}
+		if c == nil {
+			c, *waiting = *waiting, nil
+		}
+	}
+	return c, true
 }
 
 // next takes the change that has waited longest, nil when none waits, with the reason if none will follow.
@@ -92,16 +107,10 @@ func (q *queue) next() (*change, error) {
 		return nil, q.err
 	}
 	key := q.order[0]
-	p := q.pending[key]
-	c := p.deleted
-	if c != nil && p.latest != nil {
-		p.deleted = nil // what has come after it is next
-		return c, nil
+	c, last := q.pending[key].take()
+	if last {
+		q.order = q.order[1:]
+		delete(q.pending, key)
 	}
-	if c == nil {
-		c = p.latest
-	}
-	q.order = q.order[1:]
-	delete(q.pending, key)
 	return c, nil
 }

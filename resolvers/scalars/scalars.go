@@ -112,8 +112,11 @@ func UnmarshalLabels(v any) (map[string]string, error) {
 	return labels, nil
 }
 
-// MarshalTimestamp writes Unix seconds.
+// MarshalTimestamp writes Unix seconds, 0 for no time.
 func MarshalTimestamp(t metav1.Time) graphql.Marshaler {
+	if t.IsZero() {
+		return graphql.MarshalInt64(0)
+	}
 	return graphql.MarshalInt64(t.Unix())
 }
 

@@ -26,6 +26,7 @@ func TestMarshal(t *testing.T) {
 		{"Labels with all kinds of letters", MarshalLabels(map[string]string{"a\"\\": "\n\u2028ä<"}), "{\"a\\\"\\\\\":\"\\n\u2028ä<\"}"},
 		{"Labels nil", MarshalLabels(nil), `{}`},
 		{"Timestamp", MarshalTimestamp(metav1.NewTime(time.Unix(1600000000, 999))), `1600000000`},
+		{"Timestamp of no time", MarshalTimestamp(metav1.Time{}), `0`},
 		{"ApplicationMappingService", MarshalApplicationMappingService(appv1.ApplicationMappingService{ID: `"`}), `{"id":"\""}`},
 		{"Port", MarshalPort(8080), `8080`},
 		{"UID", MarshalUID("u-1"), `"u-1"`},

@@ -187,7 +187,7 @@ func (c *connection) init(f *frame) {
 		c.end(closeInitTwice)
 		return
 	}
-	if refused := c.signIn(f.token()); refused != nil {
+	if refused := c.signIn(f); refused != nil {
 		if c.legacy {
 			message := json.RawMessage(`{"message":"Unauthorized"}`)
 			if refused == &closeTooMany {
@@ -210,8 +210,12 @@ func (c *connection) init(f *frame) {
 
 // signIn finds out who the client is, by the token of its first message if it has one, else by its request. It returns
 // how to end the connection if that is nobody.
-func (c *connection) signIn(token string) *closing {
+func (c *connection) signIn(f *frame) *closing {
 	signIn, possible := c.ctx.Value(signInKey{}).(SignIn)
+	token, ok := f.token()
+	if !ok {
+		return &closeForbidden
+	}
 	if token != "" && possible {
 		ctx, done, ok := signIn(c.ctx, token)
 		if !ok {

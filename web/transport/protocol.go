@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/99designs/gqlgen/graphql"
 )
@@ -113,16 +114,23 @@ func decode(raw []byte, into any) error {
 }
 
 // token finds a bearer token in the payload of connection_init, where clients put what browsers cannot send as a header:
-// {"Authorization": "Bearer ..."}, the name in any case; the prefix may be missing.
-func (f *frame) token() string {
-	var fields struct{ Authorization string }
-	if len(f.Payload) == 0 || decode(f.Payload, &fields) != nil {
-		return ""
+// {"Authorization": "Bearer ..."}, the name in any case; the prefix may be missing. What is there but is no string is no
+// token that anybody could have: ok is then false.
+func (f *frame) token() (token string, ok bool) {
+	var fields struct{ Authorization *string }
+	if len(f.Payload) == 0 || !isObject(f.Payload) {
+		return "", true
+	}
+	if decode(f.Payload, &fields) != nil {
+		return "", false
+	}
+	if fields.Authorization == nil {
+		return "", true
 	}
 	const prefix = "bearer "
-	token := fields.Authorization
-	if len(token) > len(prefix) && string(bytes.ToLower([]byte(token[:len(prefix)]))) == prefix {
+	token = *fields.Authorization
+	if len(token) > len(prefix) && strings.EqualFold(token[:len(prefix)], prefix) {
 		token = token[len(prefix):]
 	}
-	return token
+	return token, true
 }
