@@ -304,13 +304,12 @@ func TestAccessToNestedFields(t *testing.T) {
 	accessGiven(t, "system:serviceaccount:"+name+":"+name,
 		authorizationv1.ResourceAttributes{Namespace: name, Verb: "list", Group: appv1.GroupVersion.Group, Resource: "eventactivations"})
 	accessGranted(t, token, `{ serviceInstances(namespace: "`+name+`") { name status { type } } brokers(namespace: "`+name+`") { name }
-		eventActivations(namespace: "`+name+`") { name sourceId } namespace(name: "`+name+`") { name } }`)
+		eventActivations(namespace: "`+name+`") { name sourceId events { eventType } } namespace(name: "`+name+`") { name } }`)
 	for document, want := range map[string]accessError{
 		`{ serviceInstances(namespace: "` + name + `") { serviceClass { name } } }`: denied("serviceInstances", 0.0, "serviceClass"),
 		`{ serviceInstances(namespace: "` + name + `") { servicePlan { name } } }`:  denied("serviceInstances", 0.0, "servicePlan"),
 		`{ serviceInstances(namespace: "` + name + `") { bindable } }`:              denied("serviceInstances", 0.0, "bindable"),
 		`{ brokers(namespace: "` + name + `") { triggers { name } } }`:              denied("brokers", 0.0, "triggers"),
-		`{ eventActivations(namespace: "` + name + `") { events { eventType } } }`:  denied("eventActivations", 0.0, "events"),
 		`{ namespace(name: "` + name + `") { applications } }`:                      denied("namespace", "applications"),
 	} {
 		if data, errs := accessAnswer(t, token, document); cmp.Diff([]accessError{want}, errs) != "" {
