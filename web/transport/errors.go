@@ -57,3 +57,8 @@ func panicked(ctx context.Context, exec graphql.GraphExecutor, cause any) gqlerr
 func refuse(w http.ResponseWriter, mediaType string, why refusal) {
 	answer(w, mediaType, why.status, parts(&graphql.Response{Errors: gqlerror.List{coded(why.code, why.message)}}))
 }
+
+// Refuse answers a request that gets no further, in the shape of a GraphQL answer with one error of that code.
+func Refuse(w http.ResponseWriter, status int, code, message string) {
+	refuse(w, plainJSON, refusal{status, code, message})
+}

@@ -12,15 +12,15 @@ import (
 // operation is one operation on a websocket. It is the reader of its answers; what is below mu of the connection is
 // guarded by that.
 type operation struct {
+	departure
 	c  *connection
 	id string
 
 	// guarded by c.mu
-	box      mailbox
-	last     []byte // the message that ends it, once nothing will follow
-	queued   bool   // in c.pending
-	over     bool   // the client wants no more
-	leaveFns []func()
+	box    mailbox
+	last   []byte // the message that ends it, once nothing will follow
+	queued bool   // in c.pending
+	over   bool   // nothing more is to be written: the client wants no more, or has been told all
 }
 
 var _ reader = (*operation)(nil)
@@ -98,38 +98,6 @@ func execute(ctx context.Context, j job) {
 
 func (j *job) fail(errs ...*gqlerror.Error) { j.to.finish(encodeErrors(errs)) }
 
-// onLeave has f called when nobody wants the operation any more, which may be now.
-func (op *operation) onLeave(f func()) {
-	op.c.mu.Lock()
-	gone := op.over
-	if !gone {
-		op.leaveFns = append(op.leaveFns, f)
-	}
-	op.c.mu.Unlock()
-	if gone {
-		f()
-	}
-}
-
-// leave ends what the operation has begun. Called without locks.
-func (op *operation) leave() {
-	op.c.mu.Lock()
-	op.over = true
-	op.c.mu.Unlock()
-	op.endStream()
-}
-
-// endStream ends what the operation has begun, but lets the client be told why.
-func (op *operation) endStream() {
-	op.c.mu.Lock()
-	fns := op.leaveFns
-	op.leaveFns = nil
-	op.c.mu.Unlock()
-	for _, f := range fns {
-		f()
-	}
-}
-
 // offer takes an answer for the client.
 func (op *operation) offer(m message) {
 	op.c.mu.Lock()
@@ -140,7 +108,7 @@ func (op *operation) offer(m message) {
 	if !op.box.put(m) {
 		errs := encodeErrors(gqlerror.List{errSlow()})
 		op.last = op.frame(typeError, errs)
-		go op.endStream() // takes other locks
+		go op.leave() // takes other locks
 	}
 	op.queue()
 }
@@ -185,6 +153,7 @@ func (op *operation) take() batch {
 	}
 	if b.last != nil && op.c.operations[op.id] == op {
 		delete(op.c.operations, op.id) // the id is free again
+		op.over = true
 		go op.leave()
 	}
 	return b

@@ -72,14 +72,13 @@ func (t *SSE) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecu
 
 // sseReader is the reader of one event stream.
 type sseReader struct {
+	departure
 	wake chan struct{} // holds a token while there is something to write
 
-	mu       sync.Mutex
+	mu       sync.Mutex // of what follows
 	box      mailbox
 	finished bool
 	errs     []byte
-	leaveFns []func()
-	gone     bool
 }
 
 var _ reader = (*sseReader)(nil)
@@ -109,29 +108,6 @@ func (s *sseReader) signal() {
 	select {
 	case s.wake <- struct{}{}:
 	default:
-	}
-}
-
-func (s *sseReader) onLeave(f func()) {
-	s.mu.Lock()
-	gone := s.gone
-	if !gone {
-		s.leaveFns = append(s.leaveFns, f)
-	}
-	s.mu.Unlock()
-	if gone {
-		f()
-	}
-}
-
-func (s *sseReader) leave() {
-	s.mu.Lock()
-	s.gone = true
-	fns := s.leaveFns
-	s.leaveFns = nil
-	s.mu.Unlock()
-	for _, f := range fns {
-		f()
 	}
 }
 
