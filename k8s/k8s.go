@@ -97,9 +97,14 @@ func Open(ctx context.Context, o Options) (*Cluster, error) {
 	cfg = rest.CopyConfig(cfg)
 	cfg.QPS = -1
 	c := &Cluster{
-		config: cfg, anonymous: o.Anonymous, hubs: map[cached]*hub{},
+		config: cfg, hubs: map[cached]*hub{},
 		spaces: utilcache.NewLRUExpireCache(maxSpaces), audit: o.Audit,
 		reviewInterval: cmp.Or(o.ReviewInterval, DefaultReviewInterval),
+	}
+	if o.Anonymous != nil {
+		if c.anonymous, err = identify(o.Anonymous); err != nil {
+			return nil, err
+		}
 	}
 	if c.audit == nil {
 		c.audit = slog.New(slog.DiscardHandler)

@@ -128,5 +128,6 @@ func (c *Cluster) Authenticate(r *http.Request) (u user.Info, ok bool, err error
 	if err != nil || !ok {
 		return nil, false, err
 	}
-	return res.User, true, nil
+	u, err = identify(res.User)
+	return u, err == nil, err
 }

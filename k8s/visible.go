@@ -2,8 +2,6 @@ package k8s
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -194,15 +192,6 @@ func (c *Cluster) spaceOf(u user.Info, verb string, k kind) (*space, error) {
 	s := &space{reviewed: map[string]bool{}}
 	c.spaces.Add(key, s, visibleTTL)
 	return s, nil
-}
-
-// identity is everything about u that rights may depend on.
-func identity(u user.Info) (string, error) {
-	id, err := json.Marshal(user.DefaultInfo{Name: u.GetName(), UID: u.GetUID(), Groups: u.GetGroups(), Extra: u.GetExtra()})
-	if err != nil {
-		return "", fmt.Errorf("identifying user: %w", err)
-	}
-	return string(id), nil
 }
 
 // keep leaves in list those items, at most limit unless that is 0, that s sees.

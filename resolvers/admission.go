@@ -2,7 +2,7 @@ package resolvers
 
 import (
 	"context"
-	"encoding/json"
+	"fmt"
 	"net/http"
 	"sync"
 
@@ -64,7 +64,8 @@ func (p *perUser) limitStreams(next http.Handler) http.Handler {
 		}
 		leave, ok := p.admitStream(r.Context())
 		if !ok {
-			refuseHTTP(w, http.StatusTooManyRequests, refused(codeRateLimited, "more than %d websockets and event streams of one user at once", p.limit))
+			transport.Refuse(w, http.StatusTooManyRequests, codeRateLimited,
+				fmt.Sprintf("more than %d websockets and event streams of one user at once", p.limit))
 			return
 		}
 		defer leave()
@@ -84,12 +85,4 @@ func userName(ctx context.Context) string {
 		return ""
 	}
 	return u.GetName()
-}
-
-// refuseHTTP answers a request that gets no further.
-func refuseHTTP(w http.ResponseWriter, status int, why *gqlerror.Error) {
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]gqlerror.List{"errors": {why}}) // an error means that the client has gone
 }
